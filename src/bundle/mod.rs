@@ -1,0 +1,3 @@
+//! From a checkout to a bundle.
+
+pub mod sandbox;

@@ -1,0 +1,157 @@
+//! What the operator decides, read once at start and then passed around.
+//!
+//! `env_templates/backend.env.example` lists every variable; `operations.md`
+//! gives the order of the sources.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+/// A secret value: wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The secret itself, for the one call that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub log: Log,
+    /// Everything that HiveSync keeps lies below this folder (`DATA_DIR`).
+    pub data_dir: PathBuf,
+    pub secrets: Secrets,
+    pub accounts: Accounts,
+    pub previews: Previews,
+    pub builds: Builds,
+    pub sources: Sources,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `BIND`, default 0.0.0.0 (127.0.0.1 in local dev mode).
+    pub bind: IpAddr,
+    /// `PORT`, default 4000; 0 lets the system choose.
+    pub port: u16,
+    /// `BASE_URL` without a trailing slash; `None`: from the request's host.
+    pub base_url: Option<String>,
+    /// `LOCAL_DEV_MODE`: one developer on one machine.
+    pub local_dev_mode: bool,
+    /// `TRUSTED_PROXIES`: addresses whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// `CORS_ORIGINS`: browser origins that may call the API.
+    pub cors_origins: Vec<String>,
+    /// `SHUTDOWN_GRACE_SECONDS`, default 20.
+    pub shutdown_grace: Duration,
+    /// `MAX_CONNECTIONS`, default 10000.
+    pub max_connections: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `LOG_LEVEL`: error, warn, info, debug, trace, or a tracing filter.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// `JWT_SECRET`: signs sessions, seals stored credentials. At least 32 bytes.
+    pub jwt: Secret,
+    /// `PREVIEW_TOKEN_SECRET`: signs preview tokens and job capabilities.
+    pub preview_token: Secret,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    Invite,
+    Closed,
+}
+
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    /// `REGISTRATION`, default `invite`, `open` in local dev mode.
+    pub registration: Registration,
+    /// `ADMIN_EMAIL` and `ADMIN_PASSWORD_FILE`: the first admin, made at start.
+    pub admin: Option<(String, Secret)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Previews {
+    /// `PREVIEW_TOKEN_TTL_SECONDS`, default 300.
+    pub token_ttl: Duration,
+    /// `PREVIEW_MAX_TIMEOUT_MS`, default 8000: bundle and package of a warm build.
+    pub warm_timeout: Duration,
+    /// `PREVIEW_COLD_TIMEOUT_MS`, default 300000.
+    pub cold_timeout: Duration,
+    /// `PREVIEW_INSTALL_TIMEOUT_MS`, default 300000.
+    pub install_timeout: Duration,
+    /// `PREVIEW_BUNDLE_TTL_HOURS`, default 24: a bundle's life from its success.
+    pub bundle_ttl: Duration,
+    /// `PREVIEW_HOST`: `*.preview.example.com` gives each web preview an origin
+    /// of its own. Kept without the `*.`.
+    pub host: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxChoice {
+    /// The best level that its canary proves; no level, no build.
+    Auto,
+    /// `isolated` or no build.
+    Isolated,
+    /// No sandbox, for trusted projects only.
+    None,
+}
+
+#[derive(Clone, Debug)]
+pub struct Builds {
+    /// `PREVIEW_BUILDER_CONCURRENCY`, default 2: builds at a time.
+    pub concurrency: usize,
+    /// Running builds of one project; not more than `concurrency`.
+    pub per_project: u32,
+    /// `SANDBOX`.
+    pub sandbox: SandboxChoice,
+    /// `BUILD_NPMRC`: a file with the registry's address, proxy, CA file and
+    /// credentials for the install stage.
+    pub npmrc: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `SOURCE_ALLOWED_HOSTS`: `host` or `host:port` of repositories that may
+    /// lie at private or loopback addresses and may be spoken to over http.
+    pub allowed_hosts: Vec<String>,
+    /// `UPLOAD_MAX_MB`, default 100: bytes of an archive's body.
+    pub max_upload_bytes: u64,
+    /// `UPLOAD_MAX_UNPACKED_MB`, default 1024.
+    pub max_unpacked_bytes: u64,
+    /// `UPLOAD_MAX_FILES`, default 50000.
+    pub max_files: u64,
+    /// `GIT_TIMEOUT_SECONDS`, default 300: one fetch.
+    pub git_timeout: Duration,
+}

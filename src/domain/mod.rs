@@ -1,0 +1,9 @@
+//! What HiveSync knows, as plain values: no I/O, no clock, no store.
+
+pub mod ids;
+pub mod job;
+pub mod preview;
+pub mod project;
+pub mod user;
+
+pub use ids::{JobId, ProjectId, UserId};

@@ -1,0 +1,221 @@
+//! A preview: one build of one commit for one platform, and what came of it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{JobId, ProjectId, UserId};
+use crate::clock::Timestamp;
+use crate::domain::project::ProjectKind;
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Platform {
+    Ios,
+    Android,
+    Web,
+}
+
+impl Platform {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Platform::Ios => "ios",
+            Platform::Android => "android",
+            Platform::Web => "web",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Platform> {
+        [Platform::Ios, Platform::Android, Platform::Web]
+            .into_iter()
+            .find(|p| p.as_str() == text)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviewStatus {
+    Queued,
+    /// Checking the commit out.
+    Building,
+    DownloadingDeps,
+    Bundling,
+    /// Packaging and storing the bundle.
+    Uploading,
+    Success,
+    Failed,
+    Cancelled,
+}
+
+impl PreviewStatus {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PreviewStatus::Queued => "queued",
+            PreviewStatus::Building => "building",
+            PreviewStatus::DownloadingDeps => "downloading_deps",
+            PreviewStatus::Bundling => "bundling",
+            PreviewStatus::Uploading => "uploading",
+            PreviewStatus::Success => "success",
+            PreviewStatus::Failed => "failed",
+            PreviewStatus::Cancelled => "cancelled",
+        }
+    }
+
+    /// Nothing more will happen to this preview.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(
+            self,
+            PreviewStatus::Success | PreviewStatus::Failed | PreviewStatus::Cancelled
+        )
+    }
+}
+
+/// The stages of a build, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Checkout,
+    Dependencies,
+    Bundle,
+    Package,
+    Upload,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 5] = [
+        Stage::Checkout,
+        Stage::Dependencies,
+        Stage::Bundle,
+        Stage::Package,
+        Stage::Upload,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Stage::Checkout => "checkout",
+            Stage::Dependencies => "dependencies",
+            Stage::Bundle => "bundle",
+            Stage::Package => "package",
+            Stage::Upload => "upload",
+        }
+    }
+
+    /// The progress shown while this stage runs, in percent.
+    #[must_use]
+    pub const fn percent(self) -> u8 {
+        match self {
+            Stage::Checkout => 10,
+            Stage::Dependencies => 25,
+            Stage::Bundle => 50,
+            Stage::Package | Stage::Upload => 80,
+        }
+    }
+
+    /// The status shown while this stage runs.
+    #[must_use]
+    pub const fn status(self) -> PreviewStatus {
+        match self {
+            Stage::Checkout => PreviewStatus::Building,
+            Stage::Dependencies => PreviewStatus::DownloadingDeps,
+            Stage::Bundle => PreviewStatus::Bundling,
+            Stage::Package | Stage::Upload => PreviewStatus::Uploading,
+        }
+    }
+}
+
+/// How well a build was walled off; see `previews.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxLevel {
+    Isolated,
+    Restricted,
+    None,
+}
+
+impl SandboxLevel {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SandboxLevel::Isolated => "isolated",
+            SandboxLevel::Restricted => "restricted",
+            SandboxLevel::None => "none",
+        }
+    }
+}
+
+/// Why a build failed: the text of a [`crate::error::Code`] and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildError {
+    pub code: String,
+    pub message: String,
+}
+
+/// The finished bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The blob's key, `previews/<project_id>/<job_id>/bundle.zip`.
+    pub key: String,
+    /// Bytes of the zip.
+    pub size: u64,
+    /// Hex SHA-256 of the zip; the download's `ETag`.
+    pub sha256: String,
+    pub kind: ProjectKind,
+    /// The end of the bundle's life.
+    pub expires_at: Timestamp,
+}
+
+/// What may be shown of the token that asked for the build: never its
+/// signature, never its nonce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenFacts {
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub version: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Also the id of the job that builds it.
+    pub id: JobId,
+    pub project_id: ProjectId,
+    pub requested_by: UserId,
+    /// The ref as it was asked for: a branch, tag, commit or `latest`.
+    pub git_ref: String,
+    /// The branch that the ref named, if it was one: a newer commit there
+    /// supersedes this build.
+    pub branch: Option<String>,
+    /// The full commit id.
+    pub commit: String,
+    pub platform: Platform,
+    /// Equal for builds that must give the same bundle: a digest of project,
+    /// commit, platform, configuration and toolchain.
+    pub build_key: String,
+    pub token: TokenFacts,
+    pub status: PreviewStatus,
+    pub stage: Option<Stage>,
+    /// 0 to 100, never falling during one attempt.
+    pub percent: u8,
+    pub warm: Option<bool>,
+    pub sandbox: Option<SandboxLevel>,
+    pub timed_out: bool,
+    pub error: Option<BuildError>,
+    pub bundle: Option<Bundle>,
+    pub estimated_seconds: u32,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+}

@@ -1,0 +1,34 @@
+//! HiveSync: previews of React Native, Expo and web projects from one binary.
+//!
+//! The map of the modules, and who may use whom:
+//!
+//! ```text
+//! domain, clock, error         plain values; used by everyone
+//! config, data_dir             what the operator decides; where files lie
+//! store, ephemeral, blobs      the ports, their adapters in the same folder
+//! git, bundle                  sources in, bundles out
+//! services                     the business rules, over the ports
+//! jobs, http                   the two ways in: the queue and the network
+//! worker, cli                  the processes
+//! app                          wires adapters into ports
+//! ```
+//!
+//! An edge that goes up fails `tests/layering.rs`.
+
+pub mod app;
+pub mod blobs;
+pub mod bundle;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod domain;
+pub mod ephemeral;
+pub mod error;
+pub mod git;
+pub mod http;
+pub mod jobs;
+pub mod lifecycle;
+pub mod services;
+pub mod store;
+pub mod worker;

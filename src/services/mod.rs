@@ -1,0 +1,7 @@
+//! The business rules: plain functions of `(&App, &Actor, command)`, shared by
+//! HTTP, the command line and jobs.
+
+pub mod auth;
+pub mod previews;
+pub mod projects;
+pub mod sources;

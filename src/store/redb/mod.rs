@@ -1,0 +1,1 @@
+//! The redb adapter: the truth in one file.

@@ -1,0 +1,1 @@
+//! The loop that claims jobs, keeps their leases and runs them.
