@@ -1,0 +1,40 @@
+# The commands of a developer. `make demo` and `make test` do all set-up.
+
+CARGO ?= cargo
+# A service that the tests need and that does not answer is a failure here,
+# and an ignored test on a laptop that runs `cargo nextest run` by hand.
+export HIVESYNC_TEST_REQUIRE ?= npm,chromium,bubblewrap,git
+
+.PHONY: help demo test lint deny docs setup clean
+
+help:
+	@echo "make demo   build, start, and preview examples/hello-expo on iOS and Android"
+	@echo "make test   install what the tests need and run all of them"
+	@echo "make lint   formatting and clippy, as CI has them"
+	@echo "make deny   licences, duplicates and sources of the dependencies"
+	@echo "make docs   generate docs/errors.md and env_templates/ again from the code"
+
+demo:
+	@.ci/setup demo
+	@examples/demo.sh
+
+setup:
+	@.ci/setup test
+
+test: setup
+	$(CARGO) nextest run --no-fail-fast
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+deny:
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check licenses bans sources
+
+docs:
+	UPDATE_DOCS=1 $(CARGO) nextest run generated_
+
+clean:
+	rm -rf .demo
+	$(CARGO) clean
