@@ -5,3 +5,4 @@ pub mod auth;
 pub mod previews;
 pub mod projects;
 pub mod sources;
+pub mod token;
