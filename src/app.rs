@@ -1,7 +1,8 @@
 //! The composition root: from a [`Config`] to an [`App`] of ports. The only
 //! module that names an adapter.
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
 use crate::blobs::Blobs;
 use crate::bundle::sandbox::Sandbox;
@@ -10,6 +11,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ephemeral::Ephemeral;
 use crate::git::Repos;
+use crate::lifecycle::Lifecycle;
 use crate::store::{JobQueue, MetaStore};
 
 /// Everything a service needs, as ports.
@@ -25,4 +27,22 @@ pub struct App {
     pub repos: Repos,
     /// How builds are walled off on this machine, as its canary proved.
     pub sandbox: Sandbox,
+    /// Tells long answers and workers when to stop.
+    pub lifecycle: Lifecycle,
+    /// Where the HTTP server listens, once it does.
+    pub listening: OnceLock<SocketAddr>,
+}
+
+impl App {
+    /// The server's address as seen from this machine, without a trailing
+    /// slash.
+    #[must_use]
+    pub fn listening_url(&self) -> String {
+        let configured = SocketAddr::new(self.config.server.bind, self.config.server.port);
+        let mut address = self.listening.get().copied().unwrap_or(configured);
+        if address.ip().is_unspecified() {
+            address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        format!("http://{address}")
+    }
 }

@@ -63,6 +63,7 @@ codes! {
     ProjectNotFound = "PROJECT_NOT_FOUND", Some(404), false, "No project has this id.";
     JobNotFound = "JOB_NOT_FOUND", Some(404), false, "No job has this id.";
     RefNotFound = "REF_NOT_FOUND", Some(404), false, "The repository has no such branch, tag, commit or path.";
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", Some(405), false, "The address does not take this method; `Allow` lists those it takes.";
     Conflict = "CONFLICT", Some(409), false, "Another change came first, or the state does not allow this.";
     EmailTaken = "EMAIL_TAKEN", Some(409), false, "An account with this e-mail address exists.";
     UsernameTaken = "USERNAME_TAKEN", Some(409), false, "An account with this username exists.";
@@ -86,6 +87,10 @@ codes! {
     SourceUnavailable = "SOURCE_UNAVAILABLE", None, true, "The repository could not be reached or read.";
     Cancelled = "CANCELLED", None, false, "The job was cancelled, by a person or by a newer commit.";
 }
+
+/// The `details` key of the whole seconds after which a retry can succeed; it
+/// becomes the `Retry-After` header.
+pub const RETRY_AFTER: &str = "retry_after_seconds";
 
 /// A failure: a stable code, a message for the person who meets it, details
 /// for the program, and the cause for the log.
@@ -121,6 +126,13 @@ impl Error {
     /// A field of the input that cannot be taken.
     pub fn invalid(field: &str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidInput, message).with("field", field)
+    }
+
+    /// Too many requests; the caller may come back after `wait`.
+    #[must_use]
+    pub fn rate_limited(wait: std::time::Duration, message: impl Into<Cow<'static, str>>) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::new(Code::RateLimitExceeded, message).with(RETRY_AFTER, seconds.max(1))
     }
 
     #[must_use]

@@ -1,7 +1,18 @@
 //! Who is asking.
 
+use crate::app::App;
 use crate::domain::UserId;
 use crate::domain::user::{Role, Scope, User};
+use crate::error::Result;
+
+/// Who the bearer token, a session's JWT or an API token, stands for.
+///
+/// # Errors
+/// `UNAUTHENTICATED`.
+pub async fn authenticate(app: &App, bearer: &str) -> Result<Actor> {
+    let _ = (app, bearer);
+    unimplemented!()
+}
 
 /// The caller of a service.
 #[derive(Clone, Debug)]

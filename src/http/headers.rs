@@ -1,0 +1,150 @@
+//! Headers that every answer gets, and who may read it from where.
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RANGE, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Method, Response};
+use axum::middleware::Next;
+use std::time::Duration;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::Predicate;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::AppState;
+use crate::config::Server;
+
+/// Pages may load from us and from nowhere else, and be framed by us alone.
+const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+/// Data is no page.
+const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Sets the security headers that a handler has not set itself.
+pub(super) async fn security(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    let is_page = content_type(&response).starts_with("text/html");
+    let headers = response.headers_mut();
+    let mut default = |name: HeaderName, value: &'static str| {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    };
+    default(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // Addresses carry tokens; no other site shall be told them.
+    default(REFERRER_POLICY, "no-referrer");
+    default(
+        CONTENT_SECURITY_POLICY,
+        if is_page { PAGE_POLICY } else { DATA_POLICY },
+    );
+    let https = app
+        .config
+        .server
+        .base_url
+        .as_deref()
+        .is_some_and(|url| url.starts_with("https://"));
+    if https {
+        default(STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    response
+}
+
+fn content_type<B>(response: &Response<B>) -> &str {
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// `CORS_ORIGINS`, or nobody. `*` lets every origin call the API; credentials
+/// are bearer tokens that a page must hold, never cookies.
+pub(super) fn cors(server: &Server) -> Option<CorsLayer> {
+    if server.cors_origins.is_empty() {
+        return None;
+    }
+    let origins = if server.cors_origins.iter().any(|o| o == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(
+            server
+                .cors_origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
+        )
+    };
+    Some(
+        CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
+            .allow_headers([
+                AUTHORIZATION,
+                CONTENT_TYPE,
+                RANGE,
+                IF_NONE_MATCH,
+                HeaderName::from_static("last-event-id"),
+                HeaderName::from_static("x-request-id"),
+                HeaderName::from_static("traceparent"),
+            ])
+            .expose_headers([
+                ETAG,
+                CONTENT_LENGTH,
+                CONTENT_RANGE,
+                CONTENT_DISPOSITION,
+                RETRY_AFTER,
+                HeaderName::from_static("x-request-id"),
+            ])
+            .max_age(Duration::from_hours(1)),
+    )
+}
+
+/// Compresses what is text and complete. Event streams and growing logs would
+/// sit in the compressor; zips and images are compressed already.
+pub(super) fn compression() -> CompressionLayer<impl Predicate> {
+    CompressionLayer::new().compress_when(WholeText)
+}
+
+#[derive(Clone, Copy)]
+struct WholeText;
+
+impl Predicate for WholeText {
+    fn should_compress<B>(&self, response: &Response<B>) -> bool
+    where
+        B: axum::body::HttpBody,
+    {
+        /// Below this, the headers outweigh what is saved.
+        const WORTHWHILE: u64 = 512;
+        let kind = content_type(response)
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
+        let text = matches!(
+            kind,
+            "application/json"
+                | "text/html"
+                | "text/css"
+                | "text/javascript"
+                | "application/javascript"
+                | "image/svg+xml"
+        );
+        text && response
+            .body()
+            .size_hint()
+            .exact()
+            .is_none_or(|size| size >= WORTHWHILE)
+    }
+}

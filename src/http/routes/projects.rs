@@ -1,0 +1,10 @@
+//! Routes: projects.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::http::AppState;
+
+#[must_use]
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+}

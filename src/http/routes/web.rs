@@ -1,0 +1,10 @@
+//! Routes: web previews under `/p/`.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::http::AppState;
+
+#[must_use]
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+}
