@@ -97,7 +97,8 @@ pub struct NewJob {
     pub group: i64,
     /// At most one *queued* job of a queue has a given key. Enqueueing the key
     /// again replaces the queued job's payload and keeps its id and place
-    /// (latest wins); a running job does not count.
+    /// (latest wins), and takes the more urgent of both priorities and times;
+    /// a running job does not count.
     pub dedupe_key: Option<String>,
     /// Not before this time; `None` is at once.
     pub run_at: Option<Timestamp>,

@@ -26,6 +26,8 @@ pub mod memory;
 pub mod page;
 pub mod queue;
 pub mod redb;
+mod signals;
+mod transition;
 
 use async_trait::async_trait;
 
@@ -57,6 +59,18 @@ pub struct PreviewFilter {
     pub platform: Option<Platform>,
     /// Created at or after this time.
     pub since: Option<crate::clock::Timestamp>,
+}
+
+impl PreviewFilter {
+    /// Whether `preview` belongs into the listing.
+    #[must_use]
+    pub fn admits(&self, preview: &Preview) -> bool {
+        self.project.is_none_or(|id| preview.project_id == id)
+            && self.user.is_none_or(|id| preview.requested_by == id)
+            && self.status.is_none_or(|status| preview.status == status)
+            && self.platform.is_none_or(|p| preview.platform == p)
+            && self.since.is_none_or(|since| preview.created_at >= since)
+    }
 }
 
 #[async_trait]
@@ -92,7 +106,7 @@ pub trait MetaStore: Send + Sync {
     async fn one_time_link(&self, digest: &str) -> Result<Option<OneTimeLink>>;
 
     async fn project(&self, id: ProjectId) -> Result<Option<Versioned<Project>>>;
-    /// The projects a user owns or is a member of, newest first.
+    /// The projects a user owns or is a member of, newest first (by id).
     async fn projects_for(&self, user: UserId, page: &Page) -> Result<Paged<Project>>;
     async fn member(&self, project: ProjectId, user: UserId) -> Result<Option<Member>>;
     /// By ascending user id.

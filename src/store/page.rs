@@ -2,6 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
+use crate::clock::Timestamp;
 use crate::error::{Code, Error, Result};
 
 /// Where a listing goes on: the adapter's own key bytes, opaque to callers.
@@ -20,13 +21,38 @@ impl Cursor {
         BASE64URL_NOPAD
             .decode(text.as_bytes())
             .map(Self)
-            .map_err(|_| {
-                Error::new(
-                    Code::BadRequest,
-                    "the cursor is not one that a listing gave out",
-                )
-            })
+            .map_err(|_| foreign_cursor())
     }
+
+    /// The place of a record in a listing by number.
+    pub(super) fn at_number(number: i64) -> Self {
+        Self(number.to_be_bytes().to_vec())
+    }
+
+    pub(super) fn number(&self) -> Result<i64> {
+        let bytes = self.0.as_slice().try_into().map_err(|_| foreign_cursor())?;
+        Ok(i64::from_be_bytes(bytes))
+    }
+
+    /// The place of a record in a listing by time and id.
+    pub(super) fn at_time(time: Timestamp, id: &str) -> Self {
+        let mut bytes = time.as_millis().to_be_bytes().to_vec();
+        bytes.extend_from_slice(id.as_bytes());
+        Self(bytes)
+    }
+
+    pub(super) fn time(&self) -> Result<(Timestamp, &str)> {
+        let (time, id) = self.0.split_first_chunk().ok_or_else(foreign_cursor)?;
+        let id = std::str::from_utf8(id).map_err(|_| foreign_cursor())?;
+        Ok((Timestamp::from_millis(i64::from_be_bytes(*time)), id))
+    }
+}
+
+fn foreign_cursor() -> Error {
+    Error::new(
+        Code::BadRequest,
+        "the cursor is not one that this listing gave out",
+    )
 }
 
 /// A request for one page.
@@ -47,6 +73,21 @@ impl Page {
             limit,
             cursor: None,
         }
+    }
+
+    /// Takes one page from `rest`, the listing from this page's start on, and
+    /// looks one item further to know whether it ends here.
+    pub(super) fn fill<T>(
+        &self,
+        rest: impl Iterator<Item = Result<T>>,
+        cursor_at: impl Fn(&T) -> Cursor,
+    ) -> Result<Paged<T>> {
+        let limit = self.limit.clamp(1, Self::MAX);
+        let mut items = rest.take(limit + 1).collect::<Result<Vec<T>>>()?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(cursor_at);
+        Ok(Paged { items, next })
     }
 }
 

@@ -25,8 +25,9 @@ pub struct ClaimRequest {
     pub queues: Vec<Queue>,
     pub worker: String,
     pub lease: Duration,
-    /// How many jobs of one group (project) may run at a time; group 0 is not
-    /// limited.
+    /// How many jobs of one group (project) may run at a time in one queue, so
+    /// that a project's sync does not hold up its build; group 0 is not
+    /// limited. All workers of a queue use the same limit.
     pub group_limit: u32,
 }
 
@@ -45,22 +46,36 @@ pub struct QueueStats {
 /// Delivery at least once, results exactly once.
 ///
 /// Order of claims: by queue as the worker asks, then by priority, then in
-/// turn between groups (the group served longest ago goes first), then first
-/// in, first out. A group at its limit is passed over.
+/// turn between the queue's groups (the group served longest ago goes first,
+/// before it those never served), then first in, first out. A group at its
+/// limit is passed over.
+///
+/// A claim is held until its job is ended, cancelled, released or put back;
+/// a lease that has run out is noticed by the next `claim`, and until then the
+/// worker may still renew it or write its result.
 ///
 /// A lease that ran out makes the job claimable again. A job whose lease runs
 /// out at its last attempt is failed with the code `INTERNAL_ERROR`: it has
-/// killed its workers.
+/// killed its workers. The preview of the same id, if there is one, ends with
+/// it in the same commit, because no worker is left to write it.
+///
+/// A running job that would be queued again (by `fail`, `release` or its
+/// lease) while a newer job of its dedupe key is queued is cancelled instead:
+/// the newer one does its work.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
     /// Takes the next job due, or `None`. Running leases that have expired are
-    /// put back first.
+    /// put back first. A future that is dropped may have claimed a job, which
+    /// then waits for the end of its lease.
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<(Claim, Job)>>;
 
     /// Waits until a job may have become claimable: something was enqueued,
     /// finished or resumed since the last call of `claim`, or the next delayed
     /// job or lease is due. May wake early; never misses a wake-up between a
     /// `claim` that found nothing and this call. Dropping the future is safe.
+    ///
+    /// A clock that jumps (a manual one always does) is noticed within a
+    /// fraction of a second of real time.
     async fn wait(&self, queues: &[Queue]);
 
     /// Extends the lease. `CONFLICT` when the claim is no longer held, which
@@ -73,7 +88,8 @@ pub trait JobQueue: Send + Sync {
 
     /// Ends this attempt. With `retry_at` and attempts left the job is queued
     /// again for that time, else it is failed. `batch` is written in the same
-    /// commit. Answers the state the job is in now. `CONFLICT` as above.
+    /// commit. Answers the state the job is in now: queued, failed, or
+    /// cancelled in favour of a newer job of its key. `CONFLICT` as above.
     async fn fail(
         &self,
         claim: &Claim,
@@ -86,8 +102,9 @@ pub trait JobQueue: Send + Sync {
     /// the attempt does not count. For a worker that shuts down.
     async fn release(&self, claim: &Claim, batch: Batch) -> Result<()>;
 
-    /// Queues a failed or cancelled job again, with its attempts at zero,
-    /// together with `batch`. `CONFLICT` in any other state.
+    /// Queues a failed or cancelled job again, at the end and with its attempts
+    /// at zero, together with `batch`. `CONFLICT` in any other state and when
+    /// a job of its key is queued already.
     async fn retry(&self, job: &JobId, batch: Batch) -> Result<()>;
 
     /// A paused queue is not claimed from; its running jobs go on.
