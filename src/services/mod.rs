@@ -4,5 +4,6 @@
 pub mod auth;
 pub mod previews;
 pub mod projects;
+pub mod seal;
 pub mod sources;
 pub mod token;
