@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod pages;
 pub mod router;
 pub mod routes;
+pub mod server;
 pub mod trace;
 
 use std::sync::Arc;

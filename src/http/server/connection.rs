@@ -1,0 +1,193 @@
+//! One connection: its requests, its idleness, its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use hyper::Request;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::Limits;
+use super::io::Patient;
+use crate::http::extract::Peer;
+use crate::lifecycle::Lifecycle;
+
+/// The largest head of a request, in bytes.
+const HEAD: usize = 64 * 1024;
+/// Requests at a time on one HTTP/2 connection.
+const STREAMS: u32 = 128;
+/// How long a connection may take to end once it was told to.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/json\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    content-length: 108\r\n\r\n\
+    {\"error\":{\"code\":\"DEPENDENCY_FAILURE\",\"message\":\"the server has all the connections it takes\",\"details\":{}}}";
+
+/// Tells a client that there is no room, without reading what it wants.
+pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, limits: Limits) {
+    let mut stream = Patient::new(stream, limits.stall.min(FAREWELL));
+    // A client that is gone needs no refusal.
+    if stream.write_all(REFUSAL).await.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}
+
+/// HTTP/1.1 and HTTP/2 (by prior knowledge), with our limits.
+pub(super) struct Protocol {
+    builder: Builder<TokioExecutor>,
+    limits: Limits,
+}
+
+impl Protocol {
+    pub(super) fn new(limits: Limits) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header)
+            .max_buf_size(HEAD);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        Self { builder, limits }
+    }
+
+    /// Answers requests until the client goes, idles too long, or the server
+    /// stops.
+    pub(super) async fn converse<S>(
+        &self,
+        stream: S,
+        peer: Option<SocketAddr>,
+        router: Router,
+        life: &Lifecycle,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (busy, mut running) = watch::channel(0_usize);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            let running = Running::begin(&busy);
+            let answer = router.clone().oneshot(request);
+            async move {
+                let response = answer.await?;
+                Ok::<_, Infallible>(response.map(|body| Answer { body, running }))
+            }
+        });
+        let io = TokioIo::new(Patient::new(stream, self.limits.stall));
+        let mut connection = pin!(self.builder.serve_connection(io, service));
+        tokio::select! {
+            ended = connection.as_mut() => return report(ended),
+            () = life.stopping().cancelled() => {}
+            () = idle(&mut running, self.limits.header, self.limits.idle) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection.as_mut() => report(ended),
+            () = idle(&mut running, FAREWELL, FAREWELL) => {}
+            () = life.halting().cancelled() => {}
+        }
+    }
+}
+
+/// What goes wrong on a connection is nearly always the client's going away.
+fn report(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection ended with an error");
+    }
+}
+
+/// Returns when no request has run for `first`, or, after the first request,
+/// for `later`.
+async fn idle(running: &mut watch::Receiver<usize>, first: Duration, later: Duration) {
+    let mut limit = first;
+    loop {
+        let quiet = *running.borrow_and_update() == 0;
+        tokio::select! {
+            () = tokio::time::sleep(limit), if quiet => return,
+            changed = running.changed() => {
+                if changed.is_err() {
+                    // The connection has dropped its service: it is ending.
+                    return;
+                }
+            }
+        }
+        limit = later;
+    }
+}
+
+/// A request under way, from its head to the last byte of its answer.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn begin(busy: &watch::Sender<usize>) -> Self {
+        busy.send_modify(|n| *n += 1);
+        Self(busy.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n -= 1);
+    }
+}
+
+/// An answer's body, which keeps its request counted as running.
+struct Answer {
+    body: Body,
+    #[expect(dead_code, reason = "held for its drop")]
+    running: Running,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_whole() {
+        let text = std::str::from_utf8(REFUSAL).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+        serde_json::from_str::<serde_json::Value>(body).expect("JSON");
+    }
+}

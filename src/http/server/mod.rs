@@ -1,0 +1,122 @@
+//! The accept loop: connections in, up to a limit; out again at the stop.
+//!
+//! Our own loop instead of `axum::serve`, which lets half-sent headers hang
+//! and takes any number of connections.
+
+mod connection;
+mod io;
+pub mod listen;
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use rustix::io::Errno;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{Error, Result};
+use crate::lifecycle::Lifecycle;
+use connection::Protocol;
+use listen::Listener;
+
+/// How long and how much a server bears with its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; the next one is told 503 and closed.
+    pub connections: usize,
+    /// For the whole head of a request, counted from the moment the server is
+    /// ready to read it: a quiet keep-alive connection ends with it too.
+    pub header: Duration,
+    /// For a connection (of HTTP/2) on which no request runs.
+    pub idle: Duration,
+    /// For a client that takes nothing of what it is sent.
+    pub stall: Duration,
+}
+
+impl Limits {
+    #[must_use]
+    pub fn new(connections: usize) -> Self {
+        Self {
+            connections,
+            header: Duration::from_secs(20),
+            idle: Duration::from_mins(1),
+            stall: Duration::from_mins(1),
+        }
+    }
+}
+
+/// How long accepting pauses when the process is out of file descriptors or
+/// memory: long enough for a connection to end, too short to be noticed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Refusals under way at a time; beyond it a connection is closed unanswered.
+const REFUSALS: usize = 64;
+
+/// Serves `router` until the soft stop, then waits for the connections until
+/// the hard stop.
+///
+/// # Errors
+/// `INTERNAL_ERROR` when the listener itself breaks.
+pub async fn serve<L: Listener>(
+    listener: L,
+    router: Router,
+    limits: Limits,
+    life: Lifecycle,
+) -> Result<()> {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let protocol = Arc::new(Protocol::new(limits));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = life.stopping().cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                recover(error).await?;
+                continue;
+            }
+        };
+        if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            let (protocol, router, life) = (Arc::clone(&protocol), router.clone(), life.clone());
+            connections.spawn(async move {
+                protocol.converse(stream, peer, router, &life).await;
+                drop(slot);
+            });
+        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            connections.spawn(async move {
+                connection::refuse(stream, limits).await;
+                drop(permit);
+            });
+        }
+    }
+    // Closed first: while we drain, new clients are refused by the system and
+    // can go elsewhere.
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+    Ok(())
+}
+
+/// Goes on after what concerns one connection only, pauses when the machine is
+/// short of something, and gives up when the listener is broken.
+async fn recover(error: std::io::Error) -> Result<()> {
+    if matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    ) {
+        return Ok(());
+    }
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    if matches!(errno, Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK)) {
+        return Err(Error::internal("the listener is broken").caused_by(error));
+    }
+    tracing::warn!(%error, "could not accept a connection; trying again");
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
+}
