@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod client;
+pub mod config;
 pub mod credentials;
 pub mod follow;
 pub mod login;

@@ -1,11 +1,32 @@
 //! What the operator decides, read once at start and then passed around.
 //!
-//! `env_templates/backend.env.example` lists every variable; `operations.md`
-//! gives the order of the sources.
+//! - [`settings`]: the one table of names, defaults and kinds;
+//! - [`sources`]: where values come from, and in which order they win;
+//! - [`load`]: from the sources to a [`Config`], with every value's origin;
+//! - [`tiers`]: the profile and its engines, and which combinations cannot be;
+//! - [`secrets`]: weak ones refused, missing ones made once;
+//! - [`template`]: `env_templates/backend.env.example`, made from the table.
+
+mod dotenv;
+pub mod load;
+mod parse;
+pub mod secrets;
+pub mod settings;
+pub mod sources;
+mod spec;
+pub mod template;
+pub mod tiers;
+mod values;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use load::{Loaded, Report};
+pub use sources::{Origin, Sources};
+pub use spec::{Fallback, Kind, Setting, Spec};
+pub use tiers::Tiers;
+pub use values::Row;
 
 use zeroize::Zeroizing;
 
@@ -38,11 +59,15 @@ pub struct Config {
     pub log: Log,
     /// Everything that HiveSync keeps lies below this folder (`DATA_DIR`).
     pub data_dir: PathBuf,
+    /// `MIN_FREE_DISK_MB`, in bytes: below it nothing new is written.
+    pub min_free_disk_bytes: u64,
+    /// `HIVESYNC_PROFILE` and the engine of each tier.
+    pub tiers: Tiers,
     pub secrets: Secrets,
     pub accounts: Accounts,
     pub previews: Previews,
     pub builds: Builds,
-    pub sources: Sources,
+    pub sources: SourceLimits,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +157,8 @@ pub enum SandboxChoice {
 pub struct Builds {
     /// `PREVIEW_BUILDER_CONCURRENCY`, default 2: builds at a time.
     pub concurrency: usize,
-    /// Running builds of one project; not more than `concurrency`.
+    /// `PREVIEW_PROJECT_CONCURRENCY`: running builds of one project; not more
+    /// than `concurrency`, which is the default.
     pub per_project: u32,
     /// `SANDBOX`.
     pub sandbox: SandboxChoice,
@@ -142,7 +168,7 @@ pub struct Builds {
 }
 
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct SourceLimits {
     /// `SOURCE_ALLOWED_HOSTS`: `host` or `host:port` of repositories that may
     /// lie at private or loopback addresses and may be spoken to over http.
     pub allowed_hosts: Vec<String>,

@@ -1,0 +1,375 @@
+//! From the sources to a [`Config`], and the account of how it came about.
+
+use std::path::{Path, PathBuf};
+
+use super::settings as s;
+use super::sources::{Layer, Origin, Sources};
+use super::values::{Row, Values};
+use super::{
+    Accounts, Builds, Config, Log, Previews, Secret, Server, SourceLimits, Tiers, secrets,
+};
+use crate::clock::{Random, SystemEntropy};
+use crate::data_dir::DataDir;
+use crate::error::{Code, Error, Result};
+
+/// Every value with its source, and what is wrong. Holds no secret.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// In the table's order.
+    pub rows: Vec<Row>,
+    /// Why no server can start like this.
+    pub problems: Vec<String>,
+    /// Names in the file and in `.env` that no setting has: a server starts
+    /// all the same, `config check` fails.
+    pub unknown: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub report: Report,
+}
+
+impl Report {
+    /// Looks at the sources and changes nothing.
+    #[must_use]
+    pub fn of(sources: &Sources) -> Self {
+        read(sources).1
+    }
+}
+
+impl Config {
+    /// The configuration that `sources` give. Makes the data folder and the
+    /// secrets when the embedded profile needs them.
+    ///
+    /// # Errors
+    /// `INVALID_INPUT` with every problem on a line of its own.
+    pub fn load(sources: &Sources, random: &dyn Random) -> Result<Loaded> {
+        let (draft, report) = read(sources);
+        if !report.problems.is_empty() {
+            return Err(Error::new(Code::InvalidInput, report.problems.join("\n")));
+        }
+        let data = DataDir::open(&draft.data_dir)?;
+        let secrets = secrets::complete(draft.secrets, &data.secrets(), random)?;
+        let config = Config {
+            server: draft.server,
+            log: draft.log,
+            data_dir: data.root().to_owned(),
+            min_free_disk_bytes: draft.min_free_disk_bytes,
+            tiers: draft.tiers,
+            secrets,
+            accounts: draft.accounts,
+            previews: draft.previews,
+            builds: draft.builds,
+            sources: draft.sources,
+        };
+        Ok(Loaded { config, report })
+    }
+
+    /// The defaults on `data_dir`, on a free port of loopback, registration
+    /// open: for tests, which change what they are about.
+    ///
+    /// # Panics
+    /// When `data_dir` cannot be written.
+    #[must_use]
+    pub fn for_tests(data_dir: &Path) -> Config {
+        let data_dir_text = data_dir.to_str().expect("a test's folder has a plain name");
+        let sources = Sources::of_map(
+            data_dir,
+            &[
+                ("DATA_DIR", data_dir_text),
+                ("BIND", "127.0.0.1"),
+                ("PORT", "0"),
+                ("REGISTRATION", "open"),
+                ("MIN_FREE_DISK_MB", "0"),
+                ("JWT_SECRET", "the session secret of every test of HiveSync"),
+                (
+                    "PREVIEW_TOKEN_SECRET",
+                    "the preview secret of every test of HiveSync",
+                ),
+            ],
+        );
+        Config::load(&sources, &SystemEntropy::new())
+            .expect("the tests' configuration")
+            .config
+    }
+}
+
+/// A [`Config`] whose secrets may still be missing.
+struct Draft {
+    server: Server,
+    log: Log,
+    data_dir: PathBuf,
+    min_free_disk_bytes: u64,
+    tiers: Tiers,
+    secrets: secrets::Known,
+    accounts: Accounts,
+    previews: Previews,
+    builds: Builds,
+    sources: SourceLimits,
+}
+
+fn read(sources: &Sources) -> (Draft, Report) {
+    let mut values = gather(sources);
+    let draft = assemble(&mut values, sources);
+    let mut problems = Vec::new();
+    let mut unknown = Vec::new();
+    for layer in values.layers() {
+        problems.extend(layer.problems.iter().cloned());
+        unknown.extend(layer.unknown.iter().cloned());
+    }
+    problems.append(&mut values.problems);
+    let mut rows = values.rows;
+    rows.sort_by_key(|row| s::ALL.iter().position(|spec| spec.name == row.name));
+    let report = Report {
+        rows,
+        problems,
+        unknown,
+    };
+    (draft, report)
+}
+
+/// The sources in their order. Where the file lies, `.env` and the
+/// environment say.
+fn gather(sources: &Sources) -> Values {
+    let above = || vec![Layer::dotenv(sources), Layer::environment(sources)];
+    let mut early = Values::new(above());
+    let named = early.find_path(&s::HIVESYNC_CONFIG);
+    let beside_data = data_dir(&mut early, sources).join("hivesync.toml");
+    let mut values = Values::new(above());
+    let path = match &named {
+        Some(path) => path,
+        None if beside_data.exists() => &beside_data,
+        None => return values,
+    };
+    let mut file = Layer::file(path);
+    let mut forbidden = vec![(
+        "HIVESYNC_CONFIG",
+        "says where this file is; set it in the environment",
+    )];
+    if named.is_none() {
+        forbidden.push((
+            "DATA_DIR",
+            "says where this file is; set it in the environment, or name the file by HIVESYNC_CONFIG",
+        ));
+    }
+    for (name, why) in forbidden {
+        let file_form = format!("{name}_FILE");
+        if file
+            .entries
+            .remove(name)
+            .or(file.entries.remove(&file_form))
+            .is_some()
+        {
+            let key = name.to_lowercase();
+            let problem = format!("{}: `{key}` {why}", path.display());
+            file.problems.push(problem);
+        }
+    }
+    values.put_below(file);
+    values
+}
+
+/// `DATA_DIR`, made absolute. The default is `/data` as soon as it is one of
+/// ours or can be one, else a folder of the working folder, so that a bare
+/// binary runs for everyone. A `/data` that has been used is never passed
+/// over: the server would open an empty one in its place.
+fn data_dir(values: &mut Values, sources: &Sources) -> PathBuf {
+    if let Some(path) = values.find_path(&s::DATA_DIR) {
+        return path;
+    }
+    let system = &sources.system_data_dir;
+    let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    // A folder that is closed to us counts as used.
+    let used = !matches!(system.join("db").try_exists(), Ok(false));
+    let makeable = !system.exists() && system.parent().is_some_and(writable);
+    let chosen = if used || writable(system) || makeable {
+        system.clone()
+    } else {
+        sources.working_dir.join("hivesync-data")
+    };
+    let shown = Secret::new(chosen.to_string_lossy());
+    values.note(&s::DATA_DIR.spec, Some(&shown), &Origin::Default, None);
+    chosen
+}
+
+fn assemble(v: &mut Values, sources: &Sources) -> Draft {
+    let local_dev_mode = v.get(&s::LOCAL_DEV_MODE);
+    let config_file = v.find_path(&s::HIVESYNC_CONFIG);
+    if config_file.is_none() {
+        // The file beside the data is in use without being named.
+        if let Some(Origin::File(path)) = v.layers().first().map(|l| l.origin.clone()) {
+            let shown = Secret::new(path.to_string_lossy());
+            v.note(
+                &s::HIVESYNC_CONFIG.spec,
+                Some(&shown),
+                &Origin::Default,
+                None,
+            );
+        } else {
+            v.note(&s::HIVESYNC_CONFIG.spec, None, &Origin::Default, None);
+        }
+    }
+    let data_dir = data_dir(v, sources);
+    Draft {
+        server: server(v, local_dev_mode),
+        log: Log {
+            level: v.get(&s::LOG_LEVEL),
+            format: v.get(&s::LOG_FORMAT),
+        },
+        min_free_disk_bytes: v.get(&s::MIN_FREE_DISK_MB),
+        tiers: tiers(v),
+        secrets: known_secrets(v, &data_dir, local_dev_mode),
+        accounts: accounts(v, local_dev_mode),
+        previews: Previews {
+            token_ttl: v.get(&s::PREVIEW_TOKEN_TTL_SECONDS),
+            warm_timeout: v.get(&s::PREVIEW_MAX_TIMEOUT_MS),
+            cold_timeout: v.get(&s::PREVIEW_COLD_TIMEOUT_MS),
+            install_timeout: v.get(&s::PREVIEW_INSTALL_TIMEOUT_MS),
+            bundle_ttl: v.get(&s::PREVIEW_BUNDLE_TTL_HOURS),
+            host: v.find(&s::PREVIEW_HOST),
+        },
+        builds: builds(v),
+        sources: SourceLimits {
+            allowed_hosts: v.find(&s::SOURCE_ALLOWED_HOSTS).unwrap_or_default(),
+            max_upload_bytes: v.get(&s::UPLOAD_MAX_MB),
+            max_unpacked_bytes: v.get(&s::UPLOAD_MAX_UNPACKED_MB),
+            max_files: v.get(&s::UPLOAD_MAX_FILES),
+            git_timeout: v.get(&s::GIT_TIMEOUT_SECONDS),
+        },
+        data_dir,
+    }
+}
+
+fn server(v: &mut Values, local_dev_mode: bool) -> Server {
+    let bind = if local_dev_mode {
+        "127.0.0.1"
+    } else {
+        "0.0.0.0"
+    };
+    Server {
+        bind: v.get_or(&s::BIND, bind),
+        port: v.get(&s::PORT),
+        base_url: v.find(&s::BASE_URL),
+        local_dev_mode,
+        trusted_proxies: v.find(&s::TRUSTED_PROXIES).unwrap_or_default(),
+        cors_origins: v.find(&s::CORS_ORIGINS).unwrap_or_default(),
+        shutdown_grace: v.get(&s::SHUTDOWN_GRACE_SECONDS),
+        max_connections: v.get(&s::MAX_CONNECTIONS),
+    }
+}
+
+fn tiers(v: &mut Values) -> Tiers {
+    let profile = v.get(&s::HIVESYNC_PROFILE);
+    let [store, queue, ephemeral, blobs] = profile.engines();
+    let tiers = Tiers {
+        profile,
+        store: v.get_or(&s::STORE, store),
+        queue: v.get_or(&s::QUEUE, queue),
+        ephemeral: v.get_or(&s::EPHEMERAL, ephemeral),
+        blobs: v.get_or(&s::BLOBS, blobs),
+    };
+    if let Err(refusal) = tiers.check() {
+        v.problems.push(refusal.message.into_owned());
+    }
+    tiers
+}
+
+fn known_secrets(v: &mut Values, data_dir: &Path, local_dev_mode: bool) -> secrets::Known {
+    let mut given = secrets::Known {
+        jwt: v.find(&s::JWT_SECRET),
+        preview_token: v.find(&s::PREVIEW_TOKEN_SECRET),
+    };
+    let path = data_dir.join("secrets.toml");
+    let kept = secrets::read(&path).unwrap_or_else(|e| {
+        if given.jwt.is_none() || given.preview_token.is_none() {
+            v.problems.push(e.message.into_owned());
+        }
+        secrets::Known::default()
+    });
+    for (setting, given, kept) in [
+        (&s::JWT_SECRET, &mut given.jwt, &kept.jwt),
+        (
+            &s::PREVIEW_TOKEN_SECRET,
+            &mut given.preview_token,
+            &kept.preview_token,
+        ),
+    ] {
+        match given {
+            Some(secret) => {
+                if let Some(why) = secrets::weakness(secret).filter(|_| !local_dev_mode) {
+                    v.problems.push(format!(
+                        "{} {why}; set at least 32 random bytes (openssl rand -base64 32), or leave \
+                         it unset to have a strong one made once",
+                        setting.spec.name
+                    ));
+                }
+            }
+            None if kept.is_some() => {
+                let origin = Origin::Made(path.clone());
+                v.note(&setting.spec, kept.as_ref(), &origin, None);
+            }
+            None => {}
+        }
+    }
+    given
+}
+
+fn accounts(v: &mut Values, local_dev_mode: bool) -> Accounts {
+    let registration = if local_dev_mode { "open" } else { "invite" };
+    let registration = v.get_or(&s::REGISTRATION, registration);
+    let admin = match (v.find(&s::ADMIN_EMAIL), v.find(&s::ADMIN_PASSWORD)) {
+        (Some(email), Some(password)) => {
+            if secrets::is_placeholder(&password) && !local_dev_mode {
+                v.problems.push(
+                    "ADMIN_PASSWORD is a placeholder; choose a password, or unset it and \
+                     ADMIN_EMAIL and use the setup link"
+                        .to_owned(),
+                );
+            }
+            Some((email, password))
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            v.problems.push(
+                "ADMIN_EMAIL is set without a password; set ADMIN_PASSWORD_FILE too, or unset it \
+                 and use the setup link"
+                    .to_owned(),
+            );
+            None
+        }
+        (None, Some(_)) => {
+            v.problems.push(
+                "ADMIN_PASSWORD is set without an address; set ADMIN_EMAIL too, or unset it and \
+                 use the setup link"
+                    .to_owned(),
+            );
+            None
+        }
+    };
+    Accounts {
+        registration,
+        admin,
+    }
+}
+
+fn builds(v: &mut Values) -> Builds {
+    let concurrency = v.get(&s::PREVIEW_BUILDER_CONCURRENCY);
+    let per_project = v.get_or(&s::PREVIEW_PROJECT_CONCURRENCY, &concurrency.to_string());
+    if usize::try_from(per_project).is_ok_and(|per_project| per_project > concurrency) {
+        v.problems.push(format!(
+            "PREVIEW_PROJECT_CONCURRENCY is {per_project}, more than PREVIEW_BUILDER_CONCURRENCY \
+             ({concurrency}); lower it, or unset it"
+        ));
+    }
+    let npmrc = v.find_path(&s::BUILD_NPMRC);
+    if npmrc.is_none() {
+        v.find(&s::BUILD_NPMRC);
+    }
+    Builds {
+        concurrency,
+        per_project,
+        sandbox: v.get(&s::SANDBOX),
+        npmrc,
+    }
+}
