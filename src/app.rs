@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::blobs::Blobs;
 use crate::bundle::sandbox::Sandbox;
-use crate::clock::{Clock, Random};
+use crate::clock::{Clock, Random, Timestamp};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ephemeral::Ephemeral;
@@ -27,6 +27,8 @@ pub struct App {
     pub repos: Repos,
     /// How builds are walled off on this machine, as its canary proved.
     pub sandbox: Sandbox,
+    /// When this process began.
+    pub started_at: Timestamp,
     /// Tells long answers and workers when to stop.
     pub lifecycle: Lifecycle,
     /// Where the HTTP server listens, once it does.
@@ -34,6 +36,16 @@ pub struct App {
 }
 
 impl App {
+    /// Where links outside of any request point: `BASE_URL`, else the address
+    /// the server listens at.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        match &self.config.server.base_url {
+            Some(url) => url.clone(),
+            None => self.listening_url(),
+        }
+    }
+
     /// The server's address as seen from this machine, without a trailing
     /// slash.
     #[must_use]

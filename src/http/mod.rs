@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod headers;
 pub mod openapi;
+pub mod operator;
 pub mod pages;
 pub mod router;
 pub mod routes;

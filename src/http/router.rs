@@ -26,12 +26,14 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(members::routes())
         .merge(sources::routes())
         .merge(previews::routes())
+        .merge(health::routes())
 }
 
 /// Routes with an address of their own.
 fn root() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
         .merge(health::routes())
+        .merge(health::probes())
         .merge(web::routes())
         .merge(pages::routes())
 }

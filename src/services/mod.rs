@@ -2,6 +2,8 @@
 //! HTTP, the command line and jobs.
 
 pub mod auth;
+pub mod health;
+pub mod operator;
 pub mod previews;
 pub mod projects;
 pub mod seal;
