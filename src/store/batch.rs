@@ -45,7 +45,8 @@ pub enum Record {
 /// Names a record.
 ///
 /// Deleting a project takes its memberships along; deleting a user takes their
-/// sessions, API tokens and memberships along.
+/// sessions, API tokens and memberships along. Deleting a preview leaves its job
+/// and the tokens that asked for it: they lead to no preview from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKey {
     User(UserId),
@@ -54,6 +55,7 @@ pub enum RecordKey {
     OneTimeLink(String),
     Project(ProjectId),
     Member(ProjectId, UserId),
+    Preview(JobId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +181,7 @@ impl Change {
                 RecordKey::OneTimeLink(digest) => Slot::OneTimeLink(digest),
                 RecordKey::Project(id) => Slot::Project(*id),
                 RecordKey::Member(project, user) => Slot::Member(*project, *user),
+                RecordKey::Preview(id) => Slot::Preview(id),
             },
         }
     }

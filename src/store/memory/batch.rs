@@ -180,6 +180,9 @@ impl State {
             RecordKey::Member(project, user) => {
                 self.members.remove(&(*project, *user));
             }
+            RecordKey::Preview(id) => {
+                self.previews.remove(id);
+            }
         }
     }
 
