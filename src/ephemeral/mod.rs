@@ -5,8 +5,10 @@
 //! may forget everything at any time. An error of this tier never fails a
 //! request that could be answered without it.
 
+mod hub;
 pub mod memory;
 pub mod sled;
+mod window;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,6 +18,13 @@ use futures::Stream;
 
 use crate::clock::Timestamp;
 use crate::error::Result;
+
+/// How long a silent worker is remembered.
+const HEARTBEAT_LIFE: Duration = Duration::from_hours(24);
+
+/// How often the adapters drop what is over, so that keys nobody asks for
+/// again do not pile up. A call does it when it is due; no call, no growth.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What a rate window says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
