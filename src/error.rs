@@ -72,6 +72,7 @@ codes! {
     PreviewExpired = "PREVIEW_EXPIRED", Some(410), false, "The bundle's life is over or it was cleaned up; request a new preview.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", Some(413), false, "The body, or what an archive unpacks to, is over the limit.";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", Some(415), false, "The body's type is not one this call takes.";
+    RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", Some(416), false, "The byte range that was asked for lies beyond the end.";
     InvalidInput = "INVALID_INPUT", Some(422), false, "A field is missing, of the wrong type or out of range; `details.field` names it.";
     UnsupportedPlatform = "UNSUPPORTED_PLATFORM", Some(422), false, "The platform is not one of ios, android and web, or the project cannot build for it.";
     RateLimitExceeded = "RATE_LIMIT_EXCEEDED", Some(429), true, "Too many requests; `Retry-After` tells the seconds to wait.";

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -78,8 +78,10 @@ pub(super) fn finish(mut response: Response, trace_id: &str) -> Response {
     let status = response.status();
     let mut rendered = (status, Json(body(&error, trace_id))).into_response();
     let headers = rendered.headers_mut();
-    if let Some(allow) = response.headers_mut().remove(ALLOW) {
-        headers.insert(ALLOW, allow);
+    for kept in [ALLOW, CONTENT_RANGE] {
+        if let Some(value) = response.headers_mut().remove(&kept) {
+            headers.insert(kept, value);
+        }
     }
     if error.code == Code::Unauthenticated {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

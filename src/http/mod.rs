@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod extract;
+pub mod file;
 pub mod headers;
 pub mod openapi;
 pub mod operator;
@@ -13,6 +14,7 @@ pub mod pages;
 pub mod router;
 pub mod routes;
 pub mod server;
+pub mod sse;
 pub mod trace;
 
 use std::sync::Arc;

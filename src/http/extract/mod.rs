@@ -3,12 +3,14 @@
 
 pub mod caller;
 pub mod client;
+pub mod job;
 pub mod json;
 pub mod paging;
 pub mod params;
 
 pub use caller::{Bearer, Caller, MaybeCaller};
 pub use client::{ClientAddr, Peer, PublicUrl};
+pub use job::{AccessParam, JobReader};
 pub use json::Json;
 pub use paging::{Paging, PagingParams};
 pub use params::{Path, Query};

@@ -1,0 +1,397 @@
+//! Asking for a preview: the signed token, and the build it stands for.
+
+use std::time::Duration;
+
+use ring::digest::{Context as Digest, SHA256};
+
+use super::{estimate, find};
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::domain::preview::{BuildError, Platform, Preview, PreviewStatus};
+use crate::domain::project::Project;
+use crate::domain::{JobId, ProjectId};
+use crate::ephemeral::{Rate, topic};
+use crate::error::{Code, Error, Result};
+use crate::git::Resolved;
+use crate::jobs::JobKind;
+use crate::jobs::preview::PreviewJob;
+use crate::services::auth::Actor;
+use crate::services::projects::{self, Need};
+use crate::services::token::{self, PreviewToken};
+use crate::store::{Batch, Expect, Page, PreviewFilter, Record, Versioned};
+
+/// Longer refs than git itself allows in a file name are nobody's.
+const MAX_REF_BYTES: usize = 255;
+
+/// Tokens that one account may ask for.
+const TOKENS_PER_MINUTE: u32 = 600;
+
+/// How often a build is decided again when another change came first.
+const TRIES: u32 = 8;
+
+/// What a preview is asked of.
+#[derive(Clone, Debug)]
+pub struct IssueToken {
+    pub project_id: ProjectId,
+    /// A branch, tag, commit or `latest`.
+    pub git_ref: String,
+    /// As the caller wrote it.
+    pub platform: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub token: String,
+    pub expires_in: Duration,
+}
+
+/// Issues a preview token for a ref that is there now.
+///
+/// # Errors
+/// `UNSUPPORTED_PLATFORM`, `INVALID_INPUT`, `RATE_LIMIT_EXCEEDED`,
+/// `REF_NOT_FOUND`, and what [`projects::open`] refuses.
+pub async fn issue_token(app: &App, actor: &Actor, command: &IssueToken) -> Result<Issued> {
+    let platform = Platform::parse(&command.platform).ok_or_else(token::unknown_platform)?;
+    check_ref(&command.git_ref)?;
+    let Some(user) = actor.user_id() else {
+        return Err(Error::new(
+            Code::Forbidden,
+            "a preview token is issued to an account; log in as one",
+        ));
+    };
+    limit_rate(app, &format!("preview-token:{user}")).await?;
+    let project = projects::open(app, actor, command.project_id, Need::Build)
+        .await?
+        .value;
+    resolve(app, &project, &command.git_ref).await?;
+    let expires_in = app.config.previews.token_ttl;
+    let token = token::issue(
+        &app.config.secrets.preview_token,
+        app.random.as_ref(),
+        app.clock.now(),
+        expires_in,
+        (project.id, &command.git_ref, user, platform),
+    )?;
+    Ok(Issued { token, expires_in })
+}
+
+fn check_ref(git_ref: &str) -> Result<()> {
+    let sane = !git_ref.is_empty()
+        && git_ref.len() <= MAX_REF_BYTES
+        && !git_ref.chars().any(char::is_control);
+    if sane {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "git_ref",
+        format!("git_ref must be 1 to {MAX_REF_BYTES} bytes without control characters"),
+    ))
+}
+
+async fn limit_rate(app: &App, key: &str) -> Result<()> {
+    let window = Duration::from_mins(1);
+    match app.ephemeral.hit(key, TOKENS_PER_MINUTE, window).await {
+        Ok(Rate::Limited { retry_after }) => Err(Error::rate_limited(
+            retry_after,
+            format!("more than {TOKENS_PER_MINUTE} preview tokens in a minute; wait and retry"),
+        )),
+        Ok(Rate::Allowed { .. }) => Ok(()),
+        // This tier may be lost at any time; tokens are issued without it.
+        Err(error) => {
+            tracing::warn!(error = error.chain(), "the rate of tokens is not counted");
+            Ok(())
+        }
+    }
+}
+
+async fn resolve(app: &App, project: &Project, git_ref: &str) -> Result<Resolved> {
+    let default_branch = project.source.default_branch();
+    app.repos.resolve(project.id, git_ref, default_branch).await
+}
+
+/// A token's answer: the job that builds, or has built, what it asks for.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub job_id: JobId,
+    /// 0 when the bundle is there already.
+    pub estimated_seconds: u32,
+    pub access_token: String,
+}
+
+/// What a token is about, for the page that shows it.
+#[derive(Clone, Debug)]
+pub struct TokenView {
+    pub token: PreviewToken,
+    pub project: Project,
+    /// Whether its build has been asked for.
+    pub started: bool,
+}
+
+/// Checks a token without starting anything.
+///
+/// # Errors
+/// As [`build`].
+pub async fn view(app: &App, text: &str) -> Result<TokenView> {
+    let (token, project) = admit(app, text).await?;
+    let started = app
+        .store
+        .preview_by_token(&token::digest(text))
+        .await?
+        .is_some();
+    Ok(TokenView {
+        token,
+        project,
+        started,
+    })
+}
+
+/// The token's content and project, if the one it was issued to may still
+/// read that.
+async fn admit(app: &App, text: &str) -> Result<(PreviewToken, Project)> {
+    let now = app.clock.now();
+    let token = token::verify(&app.config.secrets.preview_token, text, now)?;
+    let project = projects::open_as(app, token.user, token.project, Need::Read).await?;
+    Ok((token, project.value))
+}
+
+/// Builds what the token asks for, or finds the build that does so already.
+///
+/// The same token is always answered with the same job. A running build of the
+/// same commit for the same platform is shared, a finished bundle is handed
+/// out again and lives longer for it, and an older build of the branch that is
+/// still under way is cancelled.
+///
+/// # Errors
+/// `INVALID_OR_EXPIRED_TOKEN`, `UNSUPPORTED_PLATFORM`, `PROJECT_NOT_FOUND`,
+/// `PROJECT_ACCESS_DENIED` when the project is no longer shared with the
+/// token's user, `REF_NOT_FOUND`.
+pub async fn build(app: &App, text: &str) -> Result<Accepted> {
+    let (token, project) = admit(app, text).await?;
+    let digest = token::digest(text);
+    if let Some(id) = app.store.preview_by_token(&digest).await? {
+        return accepted(app, &id).await;
+    }
+    let resolved = resolve(app, &project, &token.git_ref).await?;
+    let request = Request {
+        build_key: build_key(&project, &resolved.commit, token.platform),
+        token,
+        digest,
+        resolved,
+    };
+    for _ in 0..TRIES {
+        match decide(app, &request).await {
+            Ok(id) => return accepted(app, &id).await,
+            // Another request with this token, or another change of one of
+            // the builds: look again at how things stand.
+            Err(error) if matches!(error.code, Code::Conflict | Code::JobAlreadyCompleted) => {
+                if let Some(id) = app.store.preview_by_token(&request.digest).await? {
+                    return accepted(app, &id).await;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::new(
+        Code::Conflict,
+        "the builds of this project change faster than this request can be placed; try again",
+    ))
+}
+
+/// A checked token and what its ref means now.
+struct Request {
+    token: PreviewToken,
+    digest: String,
+    resolved: Resolved,
+    build_key: String,
+}
+
+/// Places the request in one commit. `CONFLICT` and `JOB_ALREADY_COMPLETED`
+/// say that the state it was decided on has changed.
+async fn decide(app: &App, request: &Request) -> Result<JobId> {
+    let now = app.clock.now();
+    let mut batch = Batch::new();
+    let found = app.store.preview_by_build_key(&request.build_key).await?;
+    let reused = found.and_then(|preview| reuse(app, preview, now));
+    let id = if let Some((preview, renewed)) = reused {
+        let id = preview.value.id.clone();
+        if renewed {
+            let expect = Expect::Revision(preview.revision);
+            batch = batch.put(Record::Preview(preview.value), expect);
+        }
+        id
+    } else {
+        let preview = new_preview(app, request, now).await?;
+        let id = preview.id.clone();
+        let job = PreviewJob {
+            project_id: preview.project_id,
+        };
+        batch = batch
+            .put(Record::Preview(preview), Expect::Absent)
+            .enqueue(job.into_new_job(id.clone())?);
+        id
+    };
+    let binding = Record::PreviewToken {
+        digest: request.digest.clone(),
+        preview: id.clone(),
+    };
+    batch = batch.put(binding, Expect::Absent);
+    let replaced = replaced_by(app, request, &id).await?;
+    for older in &replaced {
+        batch = supersede(batch, older, request, now);
+    }
+    app.store.commit(batch).await?;
+    for older in replaced {
+        announce_end(app, &older.value.id).await;
+    }
+    nudge(app, &topic::preview(&id), "").await;
+    Ok(id)
+}
+
+/// The preview, if it answers this request too, and whether its row changes.
+fn reuse(
+    app: &App,
+    mut preview: Versioned<Preview>,
+    now: Timestamp,
+) -> Option<(Versioned<Preview>, bool)> {
+    if !preview.value.status.is_final() {
+        return Some((preview, false));
+    }
+    let bundle = preview.value.bundle.as_mut()?;
+    if preview.value.status != PreviewStatus::Success || bundle.expires_at <= now {
+        return None;
+    }
+    let renewed = now.after(app.config.previews.bundle_ttl);
+    let longer = renewed > bundle.expires_at;
+    bundle.expires_at = renewed.max(bundle.expires_at);
+    Some((preview, longer))
+}
+
+async fn new_preview(app: &App, request: &Request, now: Timestamp) -> Result<Preview> {
+    let token = &request.token;
+    let lately = PreviewFilter {
+        project: Some(token.project),
+        platform: Some(token.platform),
+        status: Some(PreviewStatus::Success),
+        ..PreviewFilter::default()
+    };
+    let recent = app.store.previews(&lately, &Page::first(10)).await?.items;
+    Ok(Preview {
+        id: JobId::generate(app.random.as_ref()),
+        project_id: token.project,
+        requested_by: token.user,
+        git_ref: token.git_ref.clone(),
+        branch: request.resolved.branch.clone(),
+        commit: request.resolved.commit.clone(),
+        platform: token.platform,
+        build_key: request.build_key.clone(),
+        token: token.facts.clone(),
+        status: PreviewStatus::Queued,
+        stage: None,
+        percent: 0,
+        warm: None,
+        sandbox: None,
+        timed_out: false,
+        error: None,
+        bundle: None,
+        estimated_seconds: estimate::seconds(token.platform, &recent),
+        created_at: now,
+        started_at: None,
+        completed_at: None,
+    })
+}
+
+/// The builds under way that this request makes pointless: of the same branch
+/// and platform, of another commit. The branch has just been resolved, so
+/// theirs is the older one.
+async fn replaced_by(app: &App, request: &Request, id: &JobId) -> Result<Vec<Versioned<Preview>>> {
+    let Some(branch) = &request.resolved.branch else {
+        return Ok(Vec::new());
+    };
+    let mut replaced = Vec::new();
+    for older in app.store.active_previews(request.token.project).await? {
+        let pointless = older.id != *id
+            && older.branch.as_ref() == Some(branch)
+            && older.platform == request.token.platform
+            && older.commit != request.resolved.commit;
+        if !pointless {
+            continue;
+        }
+        // Read again for its revision.
+        let older = find(app, &older.id).await?;
+        if !older.value.status.is_final() {
+            replaced.push(older);
+        }
+    }
+    Ok(replaced)
+}
+
+fn supersede(batch: Batch, older: &Versioned<Preview>, request: &Request, now: Timestamp) -> Batch {
+    let commit = &request.resolved.commit;
+    let message = format!(
+        "replaced by the newer commit {} of the branch {}",
+        commit.get(..12).unwrap_or(commit),
+        request.resolved.branch.as_deref().unwrap_or_default(),
+    );
+    let mut row = older.value.clone();
+    cancelled(&mut row, message, now);
+    batch
+        .cancel(row.id.clone())
+        .put(Record::Preview(row), Expect::Revision(older.revision))
+}
+
+/// Marks a row as cancelled; its job must be cancelled in the same batch.
+pub(super) fn cancelled(preview: &mut Preview, message: String, now: Timestamp) {
+    preview.status = PreviewStatus::Cancelled;
+    preview.completed_at = Some(now);
+    preview.error = Some(BuildError {
+        code: Code::Cancelled.as_str().to_owned(),
+        message,
+    });
+}
+
+/// Tells the worker to stop and everybody who follows that it is over.
+pub(super) async fn announce_end(app: &App, id: &JobId) {
+    nudge(app, topic::CANCEL, id.as_str()).await;
+    nudge(app, &topic::preview(id), "").await;
+    nudge(app, &topic::log(id), "").await;
+}
+
+/// Publishes an event. What it says stands in the store already, so losing it
+/// delays somebody and breaks nothing.
+pub(super) async fn nudge(app: &App, topic: &str, event: &str) {
+    if let Err(error) = app.ephemeral.publish(topic, event).await {
+        tracing::warn!(error = error.chain(), "an event was not published");
+    }
+}
+
+async fn accepted(app: &App, id: &JobId) -> Result<Accepted> {
+    let preview = find(app, id).await?.value;
+    Ok(Accepted {
+        estimated_seconds: estimate::left(&preview, app.clock.now()).unwrap_or(0),
+        access_token: token::access(&app.config.secrets.preview_token, id),
+        job_id: preview.id,
+    })
+}
+
+/// Equal for builds that must give the same bundle.
+fn build_key(project: &Project, commit: &str, platform: Platform) -> String {
+    let config = serde_json::to_string(&project.config).unwrap_or_default();
+    let mut digest = Digest::new(&SHA256);
+    for part in [
+        "build 1",
+        &project.id.to_string(),
+        commit,
+        platform.as_str(),
+        &config,
+        &toolchain(),
+    ] {
+        // The length keeps neighbours apart.
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    data_encoding::HEXLOWER.encode(digest.finish().as_ref())
+}
+
+fn toolchain() -> String {
+    String::new()
+}
