@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{ProjectId, UserId};
 use crate::clock::Timestamp;
+use crate::error::{Error, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
@@ -98,6 +99,58 @@ pub struct ProjectConfig {
     pub install_scripts: bool,
 }
 
+impl ProjectConfig {
+    /// Refuses what could lead out of the project's tree or into a command's
+    /// options.
+    ///
+    /// # Errors
+    /// `INVALID_INPUT` that names the key, below `config.`.
+    pub fn check(&self) -> Result<()> {
+        let paths = [
+            ("config.root", &self.root),
+            ("config.entry_file", &self.entry_file),
+            ("config.output_dir", &self.output_dir),
+        ];
+        for (field, path) in paths {
+            if path.as_deref().is_some_and(|path| !is_clean_path(path)) {
+                return Err(Error::invalid(
+                    field,
+                    "a path inside the repository, such as apps/mobile: relative, with / between its parts and without . or ..",
+                ));
+            }
+        }
+        if self
+            .build_script
+            .as_deref()
+            .is_some_and(|s| !is_script_name(s))
+        {
+            return Err(Error::invalid(
+                "config.build_script",
+                "the name of a script in package.json: letters, digits and : . _ -, at most 100",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn is_clean_path(path: &str) -> bool {
+    path.len() <= 255
+        && !path.starts_with('-')
+        && !path.contains(|c: char| c.is_control() || c == '\\' || c == ':')
+        && path.split('/').all(|part| {
+            // Git's own folder is never a part of a tree.
+            !matches!(part, "" | "." | "..") && !part.eq_ignore_ascii_case(".git")
+        })
+}
+
+fn is_script_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && !name.starts_with('-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'_' | b'-'))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberRole {
@@ -113,4 +166,43 @@ pub struct Member {
     pub user_id: UserId,
     pub role: MemberRole,
     pub added_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_root(root: &str) -> ProjectConfig {
+        ProjectConfig {
+            root: Some(root.to_owned()),
+            ..ProjectConfig::default()
+        }
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        for good in ["app", "apps/mobile", "a b/ü.js", "..a/b..", ".config"] {
+            assert!(with_root(good).check().is_ok(), "{good}");
+        }
+        let long = "a/".repeat(200);
+        for bad in [
+            "", ".", "..", "../a", "a/../b", "a/./b", "a//b", "/a", "a/", "a\\b", "C:/a", "a\nb",
+            "-rf", ".git", "a/.GIT/b", &long,
+        ] {
+            let error = with_root(bad).check().expect_err(bad);
+            assert_eq!(error.details["field"], "config.root");
+        }
+    }
+
+    #[test]
+    fn scripts_are_names() {
+        let with = |name: &str| ProjectConfig {
+            build_script: Some(name.to_owned()),
+            ..ProjectConfig::default()
+        };
+        assert!(with("build:web-1.0_x").check().is_ok());
+        for bad in ["", "-x", "a b", "a;b", "a$(b)", &"x".repeat(101)] {
+            assert!(with(bad).check().is_err(), "{bad}");
+        }
+    }
 }

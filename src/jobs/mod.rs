@@ -2,6 +2,7 @@
 //! data, and says itself whether an error is retried or final.
 
 pub mod preview;
+pub mod purge;
 pub mod sync;
 
 use std::time::Duration;

@@ -1,8 +1,11 @@
 //! Projects, their members, and who may do what with them.
 //!
-//! [`access`] decides, [`manage`] makes and changes projects, [`members`]
-//! shares them, [`source`] checks where their commits come from.
+//! [`access`] decides, [`manage`] makes, changes and deletes projects,
+//! [`members`] shares them, [`source`] checks where their commits come from.
 
 pub mod access;
+pub mod manage;
+pub mod members;
+pub mod source;
 
 pub use access::{Need, open, open_as};
