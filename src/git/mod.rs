@@ -1,53 +1,184 @@
 //! Repositories: one bare repository per project under `DATA_DIR/repos`,
-//! worked by the system's git in a hardened environment.
+//! worked by the system's git in a hardened environment ([`cli`]).
+//!
+//! Commits enter in three ways: as an archive or a local folder ([`import`]),
+//! or fetched from a linked repository ([`fetch`]). They are read in place
+//! ([`read`]) or written out for a build ([`checkout`]).
+//!
+//! Writers of one repository take turns: this process is the only one that
+//! works on `DATA_DIR`, so a lock in memory is enough. Readers need none: git
+//! objects never change and refs are replaced whole.
 
-use std::path::Path;
+pub mod address;
+pub mod checkout;
+mod cli;
+pub mod import;
+pub mod paths;
+pub mod read;
+pub mod refname;
 
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::config::SourceLimits;
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
-use crate::error::Result;
+use crate::error::{Code, Context, Error, Result};
+
+pub use checkout::Checkout;
+pub use import::{Format, Imported, Skipped};
+pub use read::{Entry, EntryKind, FileContent, Ref, RefKind, Resolved, Tree};
 
 pub struct Repos {
     data: DataDir,
+    config: SourceLimits,
+    writers: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// A ref made definite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// 40 or 64 hex digits.
-    pub commit: String,
-    /// The branch, where the ref named one (or was `latest`).
-    pub branch: Option<String>,
-}
+/// The right to write a project's repository.
+type Turn = OwnedMutexGuard<()>;
 
 impl Repos {
     #[must_use]
-    pub fn new(data: &DataDir) -> Self {
-        Self { data: data.clone() }
+    pub fn new(data: &DataDir, config: &SourceLimits) -> Self {
+        Self {
+            data: data.clone(),
+            config: config.clone(),
+            writers: Mutex::default(),
+        }
     }
 
-    /// The commit that `git_ref` names: a branch, tag, commit id (at least 7
-    /// digits) or `latest` (`default_branch`, else the repository's HEAD).
+    /// Deletes the project's repository. Deleting what is absent is no error.
     ///
     /// # Errors
-    /// `REF_NOT_FOUND`.
-    pub async fn resolve(
-        &self,
-        project: ProjectId,
-        git_ref: &str,
-        default_branch: Option<&str>,
-    ) -> Result<Resolved> {
-        let _ = (project, git_ref, default_branch, &self.data);
-        unimplemented!()
+    /// `INTERNAL_ERROR` when the disk refuses.
+    pub async fn remove(&self, project: ProjectId) -> Result<()> {
+        let turn = self.turn(project).await;
+        let repo = self.data.repo(project);
+        let doomed = self.aside(project, "old");
+        blocking(move || {
+            let _turn = turn;
+            remove_tree(&doomed)?;
+            // Renamed first, so that no reader meets half a repository.
+            match fs::rename(&repo, &doomed) {
+                Ok(()) => remove_tree(&doomed),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(e) => Err(e).or_internal("remove a project's repository"),
+            }
+        })
+        .await
     }
 
-    /// Writes the files of `commit` below the empty folder `into`. The
-    /// repository is not written to.
-    ///
-    /// # Errors
-    /// `SOURCE_UNAVAILABLE`.
-    pub async fn checkout(&self, project: ProjectId, commit: &str, into: &Path) -> Result<()> {
-        let _ = (project, commit, into);
-        unimplemented!()
+    /// The project's repository, if anything was ever brought into it.
+    fn existing(&self, project: ProjectId) -> Result<PathBuf> {
+        let repo = self.data.repo(project);
+        if repo.join("HEAD").is_file() {
+            Ok(repo)
+        } else {
+            Err(Error::new(
+                Code::RefNotFound,
+                "the project has no source yet; upload an archive or sync its repository first",
+            ))
+        }
     }
+
+    async fn turn(&self, project: ProjectId) -> Turn {
+        let lock = {
+            let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(writers.entry(project).or_default())
+        };
+        lock.lock_owned().await
+    }
+
+    /// A name beside the repository, for what is not one yet or no more.
+    fn aside(&self, project: ProjectId, suffix: &str) -> PathBuf {
+        self.data.repos().join(format!(".{project}.{suffix}"))
+    }
+
+    /// What a writer needs to know once it has its turn.
+    fn workshop(&self, project: ProjectId) -> Workshop {
+        Workshop {
+            repo: self.data.repo(project),
+            unborn: self.aside(project, "new"),
+        }
+    }
+}
+
+/// A repository that its writer may work on; blocking.
+struct Workshop {
+    repo: PathBuf,
+    unborn: PathBuf,
+}
+
+impl Workshop {
+    /// Makes the repository if it is not there, and clears what a writer that
+    /// was killed has left in it. Answers the repository's folder.
+    fn open(&self) -> Result<&Path> {
+        if self.repo.join("HEAD").is_file() {
+            sweep(&self.repo);
+            return Ok(&self.repo);
+        }
+        remove_tree(&self.unborn)?;
+        cli::Git::outside()
+            .args(["init", "--quiet", "--bare", "--template="])
+            .args(["--object-format=sha1", "--initial-branch=main", "--"])
+            .arg(&self.unborn)
+            .run_blocking()?;
+        fs::rename(&self.unborn, &self.repo).or_internal("put a new repository in its place")?;
+        Ok(&self.repo)
+    }
+}
+
+/// Removes git's lock files and unfinished packs. Only under the writer's
+/// turn: then nobody is left to whom they could belong.
+fn sweep(repo: &Path) {
+    let in_folder = |folder: PathBuf, stale: fn(&str) -> bool| {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(stale) {
+                // What stays is met again by git, which names it.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    };
+    in_folder(repo.join("objects/pack"), |name| {
+        name.starts_with("tmp_") || name.starts_with(".tmp-")
+    });
+    in_folder(repo.to_owned(), |name| {
+        has_extension(name, "lock") || name.starts_with("fast_import_crash_")
+    });
+    let mut folders = vec![repo.join("refs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+        in_folder(folder, |name| has_extension(name, "lock"));
+    }
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == extension)
+}
+
+fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).or_internal("remove a project's repository")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs blocking work off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Error::internal("git work panicked").caused_by(e)))
 }
