@@ -3,6 +3,7 @@
 //! `object_store` underneath; this module adds the typed keys, durability and
 //! writing from a file. A blob is there whole or not at all.
 
+mod folder;
 pub mod store;
 
 use std::fmt;

@@ -41,8 +41,10 @@ impl MemoryEphemeral {
     fn lock(&self) -> (MutexGuard<'_, State>, Timestamp) {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= state.next_purge {
-            state.next_purge = now.after(PURGE_INTERVAL);
+        let next = now.after(PURGE_INTERVAL);
+        // Later than that only when the clock has been set back.
+        if now >= state.next_purge || state.next_purge > next {
+            state.next_purge = next;
             state.values.retain(|_, (end, _)| now < *end);
             state.windows.retain(|_, (end, _)| now < *end);
             state
