@@ -2,7 +2,7 @@
 //! byte range (section 14).
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use axum::body::{Body, Bytes};
@@ -149,19 +149,17 @@ fn unsatisfiable(size: u64) -> Response {
 
 /// The bytes of `range` from a local file, read in big pieces, the next one
 /// while the last is on its way.
-#[must_use]
 pub fn stream(file: File, range: Range<u64>) -> Body {
     Body::from_stream(pieces(file, range))
 }
 
 fn pieces(mut file: File, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> {
-    let seek = move || {
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(range.start))
-            .or_internal("seek in a file")?;
-        Ok(file)
-    };
     let left = range.end - range.start;
-    let first = tokio::task::spawn_blocking(move || read_piece(seek()?, left));
+    let first = tokio::task::spawn_blocking(move || {
+        file.seek(SeekFrom::Start(range.start))
+            .or_internal("seek in a file")?;
+        read_piece(file, left)
+    });
     stream::try_unfold(Some((first, left)), |state| async move {
         let Some((reading, left)) = state else {
             return Ok(None);
@@ -182,7 +180,7 @@ fn read_ahead(file: File, left: u64) -> Reading {
 fn read_piece(mut file: File, left: u64) -> Result<(File, Bytes)> {
     let wanted = left.min(PIECE);
     let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or_default());
-    let read = Read::by_ref(&mut file).take(wanted).read_to_end(&mut bytes);
+    let read = file.by_ref().take(wanted).read_to_end(&mut bytes);
     if read.or_internal("read a file")? == 0 {
         // The promised length cannot be kept: cut the connection instead.
         return Err(Error::internal("a file became shorter while it was sent"));

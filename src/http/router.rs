@@ -64,6 +64,7 @@ pub fn router(app: AppState) -> Router {
         // Handlers limit their own bodies: an upload is larger than a login.
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyTimeoutLayer::new(BODY_STALL))
+        .layer(from_fn_with_state(app.clone(), web::by_host))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(trace::errors))
         .layer(headers::compression())

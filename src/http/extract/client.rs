@@ -101,16 +101,22 @@ pub fn public_url(app: &App, parts: &Parts) -> String {
     from_request(parts, proxied).unwrap_or_else(|| app.listening_url())
 }
 
-fn from_request(parts: &Parts, proxied: bool) -> Option<String> {
-    let forwarded = |name: &str| {
-        let value = parts.headers.get(name)?.to_str().ok()?;
-        proxied.then(|| value.split(',').next().unwrap_or_default().trim())
-    };
-    let scheme = match forwarded("x-forwarded-proto") {
-        Some("https") => "https",
-        _ => "http",
-    };
-    let host = forwarded("x-forwarded-host")
+/// The host that the client asked for, perhaps with a port.
+#[must_use]
+pub fn request_host(app: &App, parts: &Parts) -> Option<String> {
+    let proxied =
+        Peer::of(parts).is_some_and(|peer| is_trusted(peer, &app.config.server.trusted_proxies));
+    host_of(parts, proxied).map(ToOwned::to_owned)
+}
+
+/// The first value of a header that only a proxy may set.
+fn forwarded<'a>(parts: &'a Parts, proxied: bool, name: &str) -> Option<&'a str> {
+    let value = parts.headers.get(name)?.to_str().ok()?;
+    proxied.then(|| value.split(',').next().unwrap_or_default().trim())
+}
+
+fn host_of(parts: &Parts, proxied: bool) -> Option<&str> {
+    forwarded(parts, proxied, "x-forwarded-host")
         .or_else(|| {
             parts
                 .uri
@@ -118,8 +124,16 @@ fn from_request(parts: &Parts, proxied: bool) -> Option<String> {
                 .map(axum::http::uri::Authority::as_str)
         })
         .or_else(|| parts.headers.get(header::HOST)?.to_str().ok())
-        .filter(|host| is_authority(host))?;
-    let prefix = forwarded("x-forwarded-prefix")
+        .filter(|host| is_authority(host))
+}
+
+fn from_request(parts: &Parts, proxied: bool) -> Option<String> {
+    let scheme = match forwarded(parts, proxied, "x-forwarded-proto") {
+        Some("https") => "https",
+        _ => "http",
+    };
+    let host = host_of(parts, proxied)?;
+    let prefix = forwarded(parts, proxied, "x-forwarded-prefix")
         .map(|p| p.trim_end_matches('/'))
         .filter(|p| is_prefix(p))
         .unwrap_or_default();
