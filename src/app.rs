@@ -5,13 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use crate::blobs::Blobs;
+use crate::blobs::store::ObjectBlobs;
 use crate::bundle::sandbox::Sandbox;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::Config;
+use crate::config::tiers::Profile;
 use crate::data_dir::DataDir;
 use crate::ephemeral::Ephemeral;
+use crate::ephemeral::sled::SledEphemeral;
+use crate::error::{Context, Result};
 use crate::git::Repos;
 use crate::lifecycle::Lifecycle;
+use crate::store::memory::MemoryStore;
 use crate::store::{JobQueue, MetaStore};
 
 /// Everything a service needs, as ports.
@@ -35,7 +40,60 @@ pub struct App {
     pub listening: OnceLock<SocketAddr>,
 }
 
+/// The engines of the tiers, opened.
+struct Engines {
+    data: DataDir,
+    store: Arc<dyn MetaStore>,
+    queue: Arc<dyn JobQueue>,
+    ephemeral: Arc<dyn Ephemeral>,
+    blobs: Arc<dyn Blobs>,
+}
+
 impl App {
+    /// Opens the stores and finds out what this machine can do.
+    ///
+    /// # Errors
+    /// `DEPENDENCY_FAILURE` when the data folder or a store cannot be opened.
+    pub async fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Arc<Self>> {
+        let choice = config.builds.sandbox;
+        let canary = tokio::task::spawn_blocking(move || Sandbox::probe(choice));
+        let engines = {
+            let (config, clock) = (config.clone(), Arc::clone(&clock));
+            tokio::task::spawn_blocking(move || Engines::open(&config, &clock))
+                .await
+                .or_internal("open the stores")??
+        };
+        if config.tiers.profile == Profile::Embedded {
+            // The lock on the file says that no other process runs a job.
+            let left = engines.queue.expire_all_leases().await?;
+            if left > 0 {
+                tracing::info!(
+                    jobs = left,
+                    "jobs that were running at the last end are queued again"
+                );
+            }
+        }
+        Ok(Arc::new(Self {
+            started_at: clock.now(),
+            repos: Repos::new(&engines.data, &config.sources),
+            sandbox: canary.await.or_internal("look for a sandbox")?,
+            lifecycle: Lifecycle::new(),
+            listening: OnceLock::new(),
+            config,
+            clock,
+            random,
+            data: engines.data,
+            store: engines.store,
+            queue: engines.queue,
+            ephemeral: engines.ephemeral,
+            blobs: engines.blobs,
+        }))
+    }
+
     /// Where links outside of any request point: `BASE_URL`, else the address
     /// the server listens at.
     #[must_use]
@@ -56,5 +114,21 @@ impl App {
             address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
         format!("http://{address}")
+    }
+}
+
+impl Engines {
+    /// Blocks: files are opened and, after a crash, repaired. The tiers were
+    /// checked when the configuration was read: they are the embedded ones.
+    fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
+        let data = DataDir::open(&config.data_dir)?;
+        let store = Arc::new(MemoryStore::new(Arc::clone(clock)));
+        Ok(Self {
+            queue: Arc::clone(&store) as Arc<dyn JobQueue>,
+            store,
+            ephemeral: Arc::new(SledEphemeral::open(&data.ephemeral(), Arc::clone(clock))?),
+            blobs: Arc::new(ObjectBlobs::local(&data.blobs())?),
+            data,
+        })
     }
 }

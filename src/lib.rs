@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! domain, clock, error         plain values; used by everyone
-//! config, data_dir             what the operator decides; where files lie
+//! config, data_dir, lifecycle  what the operator decides; where files lie; the stop
 //! store, ephemeral, blobs      the ports, their adapters in the same folder
 //! git, bundle                  sources in, bundles out
 //! services                     the business rules, over the ports
@@ -13,7 +13,10 @@
 //! app                          wires adapters into ports
 //! ```
 //!
-//! An edge that goes up fails `tests/layering.rs`.
+//! Two edges look upwards and are none: services, jobs and http name
+//! [`app::App`] as the state that they are given, and services name the types
+//! of the jobs that they enqueue. Only `app` names an adapter. Any other edge
+//! that goes up fails `tests/layering.rs`.
 
 pub mod app;
 pub mod blobs;

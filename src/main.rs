@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: everything it can do is in [`hivesync::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hivesync::cli::main()
+}

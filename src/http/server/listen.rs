@@ -126,9 +126,27 @@ pub fn operator_socket(path: &Path) -> Result<OperatorSocket> {
 }
 
 /// Connects to the server that runs on a data folder; `None` when none does.
-pub async fn connect_operator(path: &Path) -> Option<UnixStream> {
-    let near = Near::of(path).ok()?;
-    UnixStream::connect(near.path()).await.ok()
+///
+/// # Errors
+/// `DEPENDENCY_FAILURE` when the socket belongs to another user.
+pub async fn connect_operator(path: &Path) -> Result<Option<UnixStream>> {
+    let near = match Near::of(path) {
+        Ok(near) => near,
+        Err(_) if !path.exists() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match UnixStream::connect(near.path()).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(Error::new(
+            Code::DependencyFailure,
+            format!(
+                "{} belongs to another user; run this as the server's user (sudo -u ...)",
+                path.display()
+            ),
+        )
+        .caused_by(e)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A short name for a socket's path: the system takes only 107 bytes, and a

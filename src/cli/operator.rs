@@ -1,0 +1,127 @@
+//! Asking as the operator: the running server over its Unix socket, or, when
+//! none runs, the stores themselves.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::app::App;
+use crate::clock::{SystemClock, SystemEntropy};
+use crate::config::{Config, Report, Sources};
+use crate::error::{Code, Context, Error, Result};
+use crate::http::operator::PATH;
+use crate::http::server::listen;
+use crate::services::operator::{self, Command};
+
+/// A server that needs longer is stuck.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs `command` in the server that runs on this data folder, else here.
+pub async fn ask<T: DeserializeOwned>(command: Command) -> Result<T> {
+    let sources = Sources::of_process()?;
+    let answer = match connect(&sources).await? {
+        Some(stream) => over_socket(stream, &command).await?,
+        None => here(&sources, command).await?,
+    };
+    serde_json::from_value(answer).or_internal("read the answer; is the server of this version?")
+}
+
+/// The configured `DATA_DIR`, without making it.
+fn data_dir(sources: &Sources) -> Result<PathBuf> {
+    let report = Report::of(sources);
+    let row = report.rows.iter().find(|row| row.name == "DATA_DIR");
+    row.and_then(|row| row.value.as_deref())
+        .map(PathBuf::from)
+        .ok_or_else(|| {
+            Error::new(
+                Code::InvalidInput,
+                "DATA_DIR cannot be read; see: hivesync config check",
+            )
+        })
+}
+
+/// Whether a server has ever run on the configured data folder.
+pub fn has_data() -> Result<bool> {
+    Ok(data_dir(&Sources::of_process()?)?.join("db").exists())
+}
+
+async fn connect(sources: &Sources) -> Result<Option<UnixStream>> {
+    let socket = data_dir(sources)?.join("run/hivesync.sock");
+    if !socket.exists() {
+        return Ok(None);
+    }
+    listen::connect_operator(&socket).await
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorFields,
+}
+
+#[derive(Deserialize)]
+struct ErrorFields {
+    code: String,
+    message: String,
+}
+
+async fn over_socket(stream: UnixStream, command: &Command) -> Result<serde_json::Value> {
+    tokio::time::timeout(PATIENCE, exchange(stream, command))
+        .await
+        .map_err(|_| {
+            Error::new(
+                Code::DependencyFailure,
+                "the running server does not answer; look at its log",
+            )
+        })?
+}
+
+async fn exchange(stream: UnixStream, command: &Command) -> Result<serde_json::Value> {
+    let unreachable = "talk to the running server over its socket";
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .or_code(Code::DependencyFailure, unreachable)?;
+    tokio::spawn(async move {
+        // Its end is seen by the request below.
+        let _ = connection.await;
+    });
+    let body = serde_json::to_vec(command).or_internal("encode the command")?;
+    let request = Request::post(PATH)
+        .header(HOST, "operator")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .or_internal("make the request")?;
+    let response = sender
+        .send_request(request)
+        .await
+        .or_code(Code::DependencyFailure, unreachable)?;
+    let good = response.status().is_success();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .or_code(Code::DependencyFailure, unreachable)?
+        .to_bytes();
+    if good {
+        return serde_json::from_slice(&body).or_internal("read the server's answer");
+    }
+    let failure: ErrorBody =
+        serde_json::from_slice(&body).or_internal("read the server's refusal")?;
+    let code = Code::parse(&failure.error.code).unwrap_or(Code::InternalError);
+    Err(Error::new(code, failure.error.message))
+}
+
+async fn here(sources: &Sources, command: Command) -> Result<serde_json::Value> {
+    let random = Arc::new(SystemEntropy::new());
+    let config = Config::load(sources, random.as_ref())?.config;
+    let app = App::start(config, Arc::new(SystemClock), random).await?;
+    operator::run(&app, command).await
+}

@@ -1,0 +1,187 @@
+//! `hivesync serve`: the server's process from the first line of its log to
+//! its exit code.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use sd_notify::NotifyState;
+
+use super::{logging, output};
+use crate::app::App;
+use crate::clock::{SystemClock, SystemEntropy};
+use crate::config::{Config, LogFormat, Report, Sources};
+use crate::data_dir::DataDir;
+use crate::error::{Error, Result};
+use crate::http::server::{self, Limits, listen};
+use crate::http::{operator, router};
+use crate::lifecycle::{Ending, Lifecycle};
+use crate::services::auth::setup::{self, FirstAdmin};
+
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Answer requests only; jobs wait for another start
+    #[arg(long)]
+    no_worker: bool,
+}
+
+#[must_use]
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            output::fail(&Error::internal("could not start the runtime").caused_by(e));
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(serve(args));
+    // Whatever still blocks a thread was given its time already.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match ended {
+        Ok(Ending::Clean) => ExitCode::SUCCESS,
+        Ok(Ending::Failed(trouble)) => {
+            output::fail(&Error::internal(format!(
+                "stopped because a task died: {trouble}"
+            )));
+            ExitCode::FAILURE
+        }
+        Ok(Ending::Abandoned(tasks)) => {
+            output::fail(&Error::internal(format!(
+                "stopped with {tasks} tasks still running; what they did is done again at the next start"
+            )));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            output::fail(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: &ServeArgs) -> Result<Ending> {
+    let random = Arc::new(SystemEntropy::new());
+    let loaded = Config::load(&Sources::of_process()?, random.as_ref())?;
+    let config = loaded.config;
+    logging::start(&config.log)?;
+    warn_of_unknown(&loaded.report);
+
+    // Both addresses first: a port that is taken or a second server must be
+    // told before anything is opened, and a client that comes early waits.
+    let socket = listen::operator_socket(&DataDir::open(&config.data_dir)?.socket())?;
+    let tcp = listen::tcp(&config.server).await?;
+    let address = tcp
+        .local_addr()
+        .map_err(|e| Error::internal("the listener has no address").caused_by(e))?;
+    let grace = config.server.shutdown_grace;
+    let connections = listen::make_room(config.server.max_connections);
+
+    let app = App::start(config, Arc::new(SystemClock), random).await?;
+    let life = app.lifecycle.clone();
+    life.obey_signals()?;
+    // Set once, here; a second value is impossible.
+    let _ = app.listening.set(address);
+    let first_admin = setup::first_admin(&app).await?;
+
+    life.spawn(
+        "http",
+        server::serve(
+            tcp,
+            router::router(Arc::clone(&app)),
+            Limits::new(connections),
+            life.clone(),
+        ),
+    );
+    life.spawn(
+        "operator socket",
+        server::serve(
+            socket,
+            operator::router(Arc::clone(&app)),
+            Limits::new(64),
+            life.clone(),
+        ),
+    );
+    if !args.no_worker {
+        life.spawn("worker", crate::worker::run(Arc::clone(&app)));
+    }
+    announce(&app, &first_admin);
+    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    keep_watchdog(&life);
+
+    life.stopping().cancelled().await;
+    notify(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing requests and running jobs"),
+    ]);
+    let ending = life.finish(grace).await;
+    tracing::info!(ending = ?ending, "stopped");
+    Ok(ending)
+}
+
+fn warn_of_unknown(report: &Report) {
+    for unknown in &report.unknown {
+        tracing::warn!("unknown setting: {unknown}");
+    }
+}
+
+/// Says where to look. On stdout where that is for people, else on stderr:
+/// JSON lines stay JSON, and the setup link is never part of a log.
+fn announce(app: &App, first_admin: &FirstAdmin) {
+    let mut lines = vec![
+        format!("HiveSync {} is ready.", env!("CARGO_PKG_VERSION")),
+        format!("  address  {}", app.base_url()),
+        format!("  API      {}/api/docs", app.base_url()),
+        format!("  data     {}", app.data.root().display()),
+        format!(
+            "  sandbox  {}",
+            app.sandbox
+                .level()
+                .map_or("none: builds are refused", |level| level.as_str())
+        ),
+    ];
+    match first_admin {
+        FirstAdmin::Exists => {}
+        FirstAdmin::Created(user) => {
+            lines.push(format!("  admin    {} was made", user.username));
+        }
+        FirstAdmin::Needed(link) => lines.extend([
+            format!(
+                "No admin yet. This link makes the first one; it works once, until {}:",
+                link.expires_at.to_rfc3339()
+            ),
+            format!("  {}", link.url(&app.base_url())),
+        ]),
+    }
+    let text = lines.join("\n");
+    match app.config.log.format {
+        LogFormat::Text => output::print(text),
+        LogFormat::Json => output::print_aside(text),
+    }
+    tracing::info!(address = app.base_url(), store = app.store.name(), "ready");
+}
+
+/// Tells systemd, where it listens.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "could not notify the service manager");
+    }
+}
+
+/// Shows systemd's watchdog that the runtime still turns, twice in each of its
+/// intervals, until the last task has ended.
+fn keep_watchdog(life: &Lifecycle) {
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let halting = life.halting().clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval / 2);
+        while !halting.is_cancelled() {
+            ticks.tick().await;
+            notify(&[NotifyState::Watchdog]);
+        }
+    });
+}

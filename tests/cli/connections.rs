@@ -1,0 +1,143 @@
+//! What a client may do to a connection before the server ends it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hivesync::http::server::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::common::{Answer, DEADLINE, Setup, TestServer};
+
+async fn connect(server: &TestServer) -> TcpStream {
+    let address: SocketAddr = *server.app.listening.get().expect("it listens");
+    TcpStream::connect(address).await.expect("connected")
+}
+
+/// What the server says until it closes.
+async fn last_words(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset is an end, too.
+    let _ = timeout(DEADLINE, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server closes");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn short(header: Duration, idle: Duration) -> Limits {
+    Limits {
+        header,
+        idle,
+        ..Limits::new(100)
+    }
+}
+
+#[tokio::test]
+async fn half_sent_heads_are_closed() {
+    let limits = short(Duration::from_millis(50), Duration::from_mins(1));
+    let server = Setup::new().limits(limits).start().await;
+    // Nothing, less than tells the protocol, a piece of the first line, a
+    // piece of the headers.
+    for sent in [
+        "",
+        "PRI",
+        "GET / HT",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ",
+    ] {
+        let mut stream = connect(&server).await;
+        stream.write_all(sent.as_bytes()).await.expect("written");
+        let answer = last_words(&mut stream).await;
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{sent:?}: {answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn quiet_connections_are_closed() {
+    let limits = short(Duration::from_millis(50), Duration::from_millis(50));
+    let server = Setup::new().limits(limits).start().await;
+    let mut stream = connect(&server).await;
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .expect("written");
+    let answer = last_words(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::new(0)
+    };
+    let server = Setup::new().limits(limits).start().await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(&server).await;
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("written");
+        // Answered: the connection has its place, and keeps it.
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let mut third = connect(&server).await;
+    let refusal = last_words(&mut third).await;
+    assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
+    assert!(refusal.contains("retry-after"), "{refusal}");
+
+    // A place that becomes free is given again.
+    drop(held);
+    let answered = async {
+        loop {
+            let mut stream = connect(&server).await;
+            let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            if stream.write_all(request).await.is_ok()
+                && last_words(&mut stream).await.starts_with("HTTP/1.1 200")
+            {
+                break;
+            }
+        }
+    };
+    timeout(DEADLINE, answered).await.expect("a free place");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn http2_is_spoken_by_prior_knowledge() {
+    let server = TestServer::start().await;
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let answer = client
+        .get(server.url("/health"))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(answer.status(), 200);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_body_does_not_hide_the_refusal() {
+    let server = TestServer::start().await;
+    let request = server
+        .client
+        .post(server.url("/api/v1/auth/login"))
+        .header("content-type", "application/json")
+        .body(vec![b' '; 20 * 1024 * 1024]);
+    Answer::of(request)
+        .await
+        .expect_error(413, "PAYLOAD_TOO_LARGE");
+    server.stop().await;
+}

@@ -1,0 +1,52 @@
+//! `hivesync health`: its JSON and its exit codes.
+
+use crate::process::Home;
+
+#[test]
+fn a_running_server_tells_about_itself() {
+    let home = Home::new();
+    let server = home.serve();
+    let ran = home.run(&["health", "--json"]);
+    let health = ran.json();
+    assert_eq!(health["serving"], true);
+    assert!(
+        health["stores"]
+            .as_array()
+            .is_some_and(|stores| stores.iter().all(|s| s["ok"] == true)),
+        "{health}"
+    );
+    assert_eq!(health["queues"]["preview_build"]["queued"], 0);
+    assert!(health["disk"]["free"].as_u64().is_some_and(|free| free > 0));
+    // Without a sandbox builds are refused, which is a degraded server.
+    let expected = i32::from(health["sandbox"].is_null());
+    assert_eq!(ran.code, Some(expected), "{health:#}");
+    let text = home.run(&["health"]).expect(expected);
+    assert!(text.stdout.contains("preview_build"), "{text:?}");
+    assert!(!text.stdout.contains('\u{1b}'), "colours in a pipe");
+    server.stop();
+}
+
+#[test]
+fn no_server_is_a_failure_that_still_looks_at_the_stores() {
+    let home = Home::new();
+    home.serve().stop();
+    let ran = home.run(&["health", "-json"]).expect(2);
+    let health = ran.json();
+    assert_eq!(health["status"], "fail");
+    assert_eq!(health["serving"], false);
+    assert!(
+        health["problems"][0]
+            .as_str()
+            .is_some_and(|p| p.contains("hivesync serve")),
+        "{health}"
+    );
+    assert_eq!(health["stores"][0]["ok"], true);
+}
+
+#[test]
+fn looking_makes_no_data_folder() {
+    let home = Home::new();
+    let ran = home.run(&["health", "--json"]).expect(2);
+    assert_eq!(ran.json()["status"], "fail");
+    assert!(!home.data().exists());
+}
