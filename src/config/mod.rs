@@ -15,6 +15,8 @@ pub mod settings;
 pub mod sources;
 mod spec;
 pub mod template;
+#[cfg(test)]
+mod tests;
 pub mod tiers;
 mod values;
 

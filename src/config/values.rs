@@ -120,7 +120,7 @@ impl Values {
             if spec.kind.is_secret() {
                 REDACTED.to_owned()
             } else {
-                text.expose().to_owned()
+                without_credentials(text.expose())
             }
         });
         let mut source = origin.to_string();
@@ -150,7 +150,7 @@ impl Values {
             let given = if spec.kind.is_secret() {
                 String::new()
             } else {
-                format!(" is `{text}`,")
+                format!(" is `{}`,", without_credentials(text))
             };
             self.problems.push(format!(
                 "{}{given} from {}; expected {}",
@@ -211,6 +211,21 @@ impl Values {
         }
         Ok(None)
     }
+}
+
+/// The value with the `user:password@` of its addresses taken out: no setting
+/// wants one there, and what is refused is shown.
+fn without_credentials(text: &str) -> String {
+    let masked = |item: &str| {
+        let start = item.find("://").map_or(0, |at| at + "://".len());
+        match item[start..].rfind('@') {
+            Some(end) if item[start..start + end].contains(':') => {
+                format!("{}…{}", &item[..start], &item[start + end..])
+            }
+            _ => item.to_owned(),
+        }
+    };
+    text.split(',').map(masked).collect::<Vec<_>>().join(",")
 }
 
 /// The text of a file without the newline that editors end it with.
