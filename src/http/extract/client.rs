@@ -1,7 +1,7 @@
 //! Where a request comes from and by what address it reached us. What a proxy
 //! says is believed only from `TRUSTED_PROXIES`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -99,6 +99,42 @@ pub fn public_url(app: &App, parts: &Parts) -> String {
     let proxied =
         Peer::of(parts).is_some_and(|peer| is_trusted(peer, &app.config.server.trusted_proxies));
     from_request(parts, proxied).unwrap_or_else(|| app.listening_url())
+}
+
+/// `base` as a phone in the same network can reach it: an address of this
+/// machine alone is replaced by the one of its default route.
+#[must_use]
+pub fn phone_url(app: &App, base: &str) -> String {
+    let everywhere = app.config.server.bind.is_unspecified();
+    let Ok(mut url) = url::Url::parse(base) else {
+        return base.to_owned();
+    };
+    let only_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    if !(everywhere && only_here && app.config.server.base_url.is_none()) {
+        return base.to_owned();
+    }
+    match default_route() {
+        Some(address) if url.set_ip_host(address).is_ok() => {
+            url.as_str().trim_end_matches('/').to_owned()
+        }
+        _ => base.to_owned(),
+    }
+}
+
+/// This machine's address towards the world. Connecting a UDP socket asks the
+/// routing table and sends nothing.
+fn default_route() -> Option<IpAddr> {
+    // TEST-NET-1 (RFC 5737): never somebody's network.
+    const ELSEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(ELSEWHERE).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
 }
 
 /// The host that the client asked for, perhaps with a port.

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod assets;
 pub mod home;
+pub mod preview;
 
 use askama::Template;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
@@ -39,6 +40,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         )
         // A form is small; the router lets handlers set the limit.
         .layer(DefaultBodyLimit::max(64 * 1024))
+        .route("/t/{token}", get(preview::show))
         .route("/assets/{name}", get(assets::serve))
 }
 

@@ -1,0 +1,114 @@
+//! The page behind a preview's link: what it is, its QR code, its build as it
+//! goes, and what came of it.
+//!
+//! Looking at the page starts nothing, because messengers fetch links to show
+//! what is behind them; a person presses the button.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
+
+use super::{Frame, POLICY, failure, render};
+use crate::app::App;
+use crate::domain::preview::{Platform, Stage};
+use crate::error::{Context, Result};
+use crate::http::AppState;
+use crate::http::extract::{Path, phone_url};
+use crate::services::previews::request::{self, TokenView};
+
+#[derive(Template)]
+#[template(path = "preview.html")]
+struct PreviewPage<'a> {
+    frame: &'a Frame,
+    view: &'a TokenView,
+    expires: String,
+    /// Inline SVG.
+    qr: String,
+    /// What the QR code says.
+    address: String,
+    stages: [(Stage, &'static str); 5],
+    is_web: bool,
+}
+
+const STAGES: [(Stage, &str); 5] = [
+    (Stage::Checkout, "Checkout"),
+    (Stage::Dependencies, "Dependencies"),
+    (Stage::Bundle, "Bundle"),
+    (Stage::Package, "Package"),
+    (Stage::Upload, "Store"),
+];
+
+pub(super) async fn show(
+    State(app): State<AppState>,
+    frame: Frame,
+    Path(token): Path<String>,
+) -> Response {
+    match page(&app, &frame, &token).await {
+        Ok(response) => response,
+        Err(error) => failure(&frame, error),
+    }
+}
+
+async fn page(app: &App, frame: &Frame, token: &str) -> Result<Response> {
+    let view = request::view(app, token).await?;
+    let address = format!("{}/t/{token}", phone_url(app, &frame.server));
+    let page = PreviewPage {
+        frame,
+        expires: view.token.facts.expires_at.to_rfc3339(),
+        qr: draw(&address)?,
+        address,
+        stages: STAGES,
+        is_web: view.token.platform == Platform::Web,
+        view: &view,
+    };
+    let mut response = render(StatusCode::OK, &page);
+    let policy = format!("{POLICY}; frame-src {}", frame_sources(app, frame));
+    let policy = HeaderValue::from_str(&policy).or_internal("set a page's policy")?;
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, policy);
+    Ok(response)
+}
+
+/// Where web previews are shown from.
+fn frame_sources(app: &App, frame: &Frame) -> String {
+    let Some(host) = &app.config.previews.host else {
+        return "'self'".to_owned();
+    };
+    let server = url::Url::parse(&frame.server).ok();
+    let scheme = server.as_ref().map_or("https", |url| url.scheme());
+    let port = server
+        .as_ref()
+        .and_then(url::Url::port)
+        .map_or_else(String::new, |port| format!(":{port}"));
+    // The way there leads over `/p/…` of this server.
+    format!("'self' {scheme}://*.{host}{port}")
+}
+
+/// A QR code as SVG, black on white in every theme: scanners need it so.
+fn draw(text: &str) -> Result<String> {
+    let code =
+        QrCode::with_error_correction_level(text, EcLevel::L).or_internal("draw a QR code")?;
+    let svg = code
+        .render::<svg::Color<'_>>()
+        .module_dimensions(4, 4)
+        .build();
+    let start = svg.find("<svg").unwrap_or_default();
+    Ok(svg[start..].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_is_an_element_to_stand_in_a_page() {
+        let svg = draw("https://example.com/t/abc").unwrap();
+        assert!(svg.starts_with("<svg "), "{}", &svg[..40]);
+        assert!(svg.ends_with("</svg>"));
+    }
+}
