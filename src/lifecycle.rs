@@ -184,3 +184,68 @@ impl Lifecycle {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn tasks_that_end_after_the_stop_end_well() {
+        let life = Lifecycle::new();
+        let stopping = life.stopping().clone();
+        life.spawn("obedient", async move {
+            stopping.cancelled().await;
+            Ok(())
+        });
+        life.stop();
+        assert_eq!(life.finish(LONG).await, Ending::Clean);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_dies_stops_everything() {
+        for (name, task) in [
+            ("fails", async { Err(Error::internal("broken")) }.boxed()),
+            ("panics", async { panic!("on purpose") }.boxed()),
+            ("leaves", async { Ok(()) }.boxed()),
+        ] {
+            let life = Lifecycle::new();
+            life.spawn(name, task);
+            match life.finish(LONG).await {
+                Ending::Failed(trouble) => assert!(trouble.starts_with(name), "{trouble}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_hard_stop_follows_the_grace_time() {
+        let life = Lifecycle::new();
+        let halting = life.halting().clone();
+        life.spawn("busy", async move {
+            halting.cancelled().await;
+            Ok(())
+        });
+        life.stop();
+        assert_eq!(life.finish(Duration::ZERO).await, Ending::Clean);
+    }
+
+    #[tokio::test]
+    async fn brief_tasks_are_waited_for() {
+        let life = Lifecycle::new();
+        let (done, wait) = tokio::sync::oneshot::channel::<()>();
+        life.spawn_brief(async move {
+            // An error means that the sender is gone: done as well.
+            let _ = wait.await;
+        });
+        life.stop();
+        assert_eq!(life.running(), 1);
+        let ending = tokio::spawn({
+            let life = life.clone();
+            async move { life.finish(LONG).await }
+        });
+        done.send(()).expect("it waits");
+        assert_eq!(ending.await.expect("no panic"), Ending::Clean);
+    }
+}

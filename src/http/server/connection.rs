@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::Limits;
-use super::io::Patient;
+use super::io::{Patient, Unread};
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
 
@@ -27,7 +27,7 @@ const HEAD: usize = 64 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 128;
 /// How long a connection may take to end once it was told to.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\n\
@@ -37,12 +37,19 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     {\"error\":{\"code\":\"DEPENDENCY_FAILURE\",\"message\":\"the server has all the connections it takes\",\"details\":{}}}";
 
 /// Tells a client that there is no room, without reading what it wants.
-pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, limits: Limits) {
-    let mut stream = Patient::new(stream, limits.stall.min(FAREWELL));
-    // A client that is gone needs no refusal.
-    if stream.write_all(REFUSAL).await.is_ok() {
-        let _ = stream.shutdown().await;
-    }
+pub(super) async fn refuse<S>(stream: S, limits: Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let unread = Unread::default();
+    unread.note();
+    let mut stream = Patient::new(stream, limits.stall, unread);
+    // A client that is gone, or takes too long, needs no refusal.
+    let _ = tokio::time::timeout(FAREWELL, async {
+        stream.write_all(REFUSAL).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 /// HTTP/1.1 and HTTP/2 (by prior knowledge), with our limits.
@@ -81,8 +88,14 @@ impl Protocol {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (busy, mut running) = watch::channel(0_usize);
+        let unread = Unread::default();
+        let io = TokioIo::new(Patient::new(stream, self.limits.stall, unread.clone()));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
+            let request = request.map(|body| Asked {
+                body,
+                unread: unread.clone(),
+            });
             let running = Running::begin(&busy);
             let answer = router.clone().oneshot(request);
             async move {
@@ -90,7 +103,6 @@ impl Protocol {
                 Ok::<_, Infallible>(response.map(|body| Answer { body, running }))
             }
         });
-        let io = TokioIo::new(Patient::new(stream, self.limits.stall));
         let mut connection = pin!(self.builder.serve_connection(io, service));
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
@@ -145,6 +157,40 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.send_modify(|n| *n -= 1);
+    }
+}
+
+/// A request's body, which tells the stream when it is dropped unread.
+struct Asked {
+    body: Incoming,
+    unread: Unread,
+}
+
+impl hyper::body::Body for Asked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !hyper::body::Body::is_end_stream(&self.body) {
+            self.unread.note();
+        }
     }
 }
 

@@ -3,17 +3,16 @@
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long, and for how many bytes, a closed connection is still read from.
-///
-/// Closing a socket with unread bytes in it makes the system send a reset,
-/// which can overtake the answer: a client that is still sending a body which
-/// was refused would never see the refusal.
+/// How long, and for how many bytes, a connection is still read from after our
+/// side was closed on a client that was still sending.
 const LINGER: Duration = Duration::from_secs(3);
 const LINGER_BYTES: usize = 128 * 1024 * 1024;
 
@@ -22,7 +21,26 @@ pub(super) struct Patient<S> {
     stall: Duration,
     /// Running while a write makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
+    unread: Unread,
     closing: Option<Closing>,
+}
+
+/// Whether the client may still be sending what nobody reads.
+///
+/// Closing a socket with unread bytes in it makes the system send a reset,
+/// which can overtake the answer: a client whose body was refused halfway
+/// would never see the refusal. Such a connection is read from for a while.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unread(Arc<AtomicBool>);
+
+impl Unread {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_likely(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Our side is closed; what the client still sends is thrown away.
@@ -32,11 +50,12 @@ struct Closing {
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, stall: Duration) -> Self {
+    pub(super) fn new(stream: S, stall: Duration, unread: Unread) -> Self {
         Self {
             stream,
             stall,
             stalled: None,
+            unread,
             closing: None,
         }
     }
@@ -101,6 +120,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         if this.closing.is_none() {
             let polled = Pin::new(&mut this.stream).poll_shutdown(cx);
             ready!(this.progress(cx, polled))?;
+            if !this.unread.is_likely() {
+                return Poll::Ready(Ok(()));
+            }
         }
         let closing = this.closing.get_or_insert_with(|| Closing {
             deadline: Box::pin(tokio::time::sleep_until(Instant::now() + LINGER)),
@@ -130,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_given_up() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut stream = Patient::new(ours, Duration::from_millis(5));
+        let mut stream = Patient::new(ours, Duration::from_millis(5), Unread::default());
         let error = stream.write_all(&[0; 64]).await.expect_err("given up");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
@@ -148,7 +170,9 @@ mod tests {
                 .expect("the answer");
             answer
         });
-        let mut stream = Patient::new(ours, Duration::from_secs(5));
+        let unread = Unread::default();
+        unread.note();
+        let mut stream = Patient::new(ours, Duration::from_secs(5), unread);
         stream.write_all(b"refused").await.expect("written");
         stream.shutdown().await.expect("closed");
         assert_eq!(client.await.expect("the client"), "refused");
