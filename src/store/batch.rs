@@ -132,6 +132,9 @@ impl Batch {
     }
 }
 
+/// The most bytes of a job's payload: it names things, it does not hold them.
+const MAX_PAYLOAD: usize = 1 << 20;
+
 /// The place of a record among all records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Slot<'a> {
@@ -218,6 +221,15 @@ impl Batch {
         let new: Vec<_> = self.enqueue.iter().map(|job| &job.id).collect();
         if has_twins(slots) || has_twins(ended) || has_twins(new) {
             return Err(Error::internal("a batch names a record or a job twice"));
+        }
+        if let Some(job) = self
+            .enqueue
+            .iter()
+            .find(|job| job.payload.len() > MAX_PAYLOAD)
+        {
+            let size = job.payload.len();
+            let message = format!("a job's payload of {size} bytes is over {MAX_PAYLOAD}");
+            return Err(Error::new(Code::PayloadTooLarge, message));
         }
         if self.enqueue.iter().any(|job| job.max_attempts == 0) {
             return Err(Error::internal(

@@ -77,13 +77,13 @@ impl Page {
 
     /// Takes one page from `rest`, the listing from this page's start on, and
     /// looks one item further to know whether it ends here.
-    pub(super) fn fill<T>(
+    pub(super) fn fill<T, E>(
         &self,
-        rest: impl Iterator<Item = Result<T>>,
+        rest: impl Iterator<Item = Result<T, E>>,
         cursor_at: impl Fn(&T) -> Cursor,
-    ) -> Result<Paged<T>> {
+    ) -> Result<Paged<T>, E> {
         let limit = self.limit.clamp(1, Self::MAX);
-        let mut items = rest.take(limit + 1).collect::<Result<Vec<T>>>()?;
+        let mut items = rest.take(limit + 1).collect::<Result<Vec<T>, E>>()?;
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(cursor_at);

@@ -1,7 +1,10 @@
-//! The contracts of the ports, as plain functions over `&dyn` traits that
-//! every adapter runs. A case's name ends in `adapter::case`.
+//! The contracts of the ports, as plain functions over the ports that every
+//! adapter runs, each in a place of its own. A case's name ends in
+//! `adapter::case`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod blobs;
 mod ephemeral;
+mod store;
+mod subject;

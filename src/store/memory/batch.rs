@@ -214,21 +214,18 @@ impl State {
 }
 
 fn check_names_free<'a>(user: &User, others: impl Iterator<Item = &'a User>) -> Result<()> {
-    let email = user.email.to_lowercase();
-    let username = user.username.to_lowercase();
-    for other in others {
-        if other.email.to_lowercase() == email {
-            return Err(Error::new(
-                Code::EmailTaken,
-                "an account with this e-mail address exists",
-            ));
-        }
-        if other.username.to_lowercase() == username {
-            return Err(Error::new(
-                Code::UsernameTaken,
-                "an account with this username exists",
-            ));
-        }
+    let others: Vec<_> = others.collect();
+    let taken = |name: fn(&User) -> &str| {
+        let own = name(user).to_lowercase();
+        others.iter().any(|other| name(other).to_lowercase() == own)
+    };
+    if taken(|user| &user.email) {
+        let message = "an account with this e-mail address exists";
+        return Err(Error::new(Code::EmailTaken, message));
+    }
+    if taken(|user| &user.username) {
+        let message = "an account with this username exists";
+        return Err(Error::new(Code::UsernameTaken, message));
     }
     Ok(())
 }

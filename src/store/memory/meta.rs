@@ -125,7 +125,7 @@ impl MetaStore for MemoryStore {
             .map(|project| &project.value)
             .filter(|project| before.is_none_or(|id| project.id.0 < id))
             .filter(readable);
-        page.fill(rest.cloned().map(Ok), |project| {
+        page.fill(rest.cloned().map(Ok), |project: &Project| {
             Cursor::at_number(project.id.0)
         })
     }

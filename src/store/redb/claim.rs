@@ -1,0 +1,129 @@
+//! Claims: what is due moves up, what has expired comes back, and the next
+//! job in turn is taken. Each step costs a few walks down a tree, however many
+//! jobs wait.
+
+use redb::ReadableTable;
+
+use super::errors::Halt;
+use super::jobs::{QueueTables, inconsistent, parse_id};
+use crate::clock::Timestamp;
+use crate::domain::JobId;
+use crate::domain::job::{Job, Queue};
+use crate::store::transition::{self, Stop};
+use crate::store::{Claim, ClaimRequest};
+
+/// What a claim did.
+pub(super) struct Claimed {
+    pub(super) job: Option<(Claim, Job)>,
+    /// Jobs whose lease had ended, as they are now.
+    pub(super) expired: Vec<Job>,
+    /// Whether anything was written.
+    pub(super) wrote: bool,
+}
+
+impl QueueTables<'_> {
+    pub(super) fn claim(
+        &mut self,
+        request: &ClaimRequest,
+        now: Timestamp,
+    ) -> Result<Claimed, Halt> {
+        let expired = self.expire(now, Some(now))?;
+        let promoted = self.promote(now)?;
+        let mut job = None;
+        for queue in &request.queues {
+            if let Some(id) = self.next_job(*queue, request.group_limit)? {
+                job = Some(self.start(&id, request, now)?);
+                break;
+            }
+        }
+        let wrote = promoted || !expired.is_empty() || job.is_some();
+        Ok(Claimed {
+            job,
+            expired,
+            wrote,
+        })
+    }
+
+    /// Puts back the running jobs whose lease ends at `until` or before, or
+    /// all of them. Answers what they are now.
+    pub(super) fn expire(
+        &mut self,
+        now: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<Job>, Halt> {
+        let mut expired = Vec::new();
+        loop {
+            let id = match self.leases.first()? {
+                Some((key, _)) => {
+                    let (ends, id) = key.value();
+                    if until.is_some_and(|until| ends > until.as_millis()) {
+                        break;
+                    }
+                    parse_id(id)?
+                }
+                None => break,
+            };
+            expired.push(self.stop(&id, Stop::LeaseExpired, now)?);
+        }
+        Ok(expired)
+    }
+
+    /// Makes the delayed jobs ready whose time has come.
+    fn promote(&mut self, now: Timestamp) -> Result<bool, Halt> {
+        let mut any = false;
+        loop {
+            let id = match self.delayed.first()? {
+                Some((key, id)) if key.value().0 <= now.as_millis() => parse_id(id.value())?,
+                _ => return Ok(any),
+            };
+            self.change(&id, |placed| placed.due = true)?;
+            any = true;
+        }
+    }
+
+    /// Whose turn it is in `queue`. Passes over the groups at their limit, of
+    /// which there are no more than running jobs.
+    fn next_job(&mut self, queue: Queue, group_limit: u32) -> Result<Option<JobId>, Halt> {
+        if self.counts(queue).paused {
+            return Ok(None);
+        }
+        let code = queue as u8;
+        for entry in self.turns.range((code, 0, 0)..=(code, u8::MAX, u64::MAX))? {
+            let (key, group) = entry?;
+            let (_, priority, _) = key.value();
+            let group = group.value();
+            if group != 0 && self.groups.get(queue, group)?.running >= group_limit {
+                continue;
+            }
+            let places = (code, priority, group, 0)..=(code, priority, group, u64::MAX);
+            let (_, id) = self
+                .ready
+                .range(places)?
+                .next()
+                .ok_or_else(|| inconsistent("a group in line has no ready job"))??;
+            return parse_id(id.value()).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn start(
+        &mut self,
+        id: &JobId,
+        request: &ClaimRequest,
+        now: Timestamp,
+    ) -> Result<(Claim, Job), Halt> {
+        let mut claim = None;
+        let job = self.change(id, |placed| {
+            let lease = request.lease;
+            claim = Some(transition::start(
+                &mut placed.job,
+                &request.worker,
+                lease,
+                now,
+            ));
+        })?;
+        self.served(job.queue, job.group)?;
+        let claim = claim.ok_or_else(|| inconsistent("a job was not started"))?;
+        Ok((claim, job))
+    }
+}

@@ -1,0 +1,383 @@
+//! Jobs and the indexes of the queue, kept true at every change of a row.
+//!
+//! A job's row implies its index entries: [`QueueTables::unindex`] takes them
+//! away, a step of [`transition`] changes the row, [`QueueTables::index`] puts
+//! the new ones in. No other code writes the indexes, except that a group's
+//! turn moves when it is served.
+//!
+//! A group's turn is a number, lowest first: for a group never served the
+//! place of its first job, for a served one its serving number with
+//! [`SERVED`] set.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::codec::{self, GroupRow, PlacedJob, QueueCounts, QueueRow};
+use super::errors::Halt;
+use super::tables;
+use super::unit::QueueNews;
+use crate::clock::Timestamp;
+use crate::domain::JobId;
+use crate::domain::job::{Job, JobState, NewJob, Queue};
+use crate::store::transition::{self, Stop};
+
+/// Marks the turn of a group that was served; see the module.
+pub(super) const SERVED: u64 = 1 << 63;
+
+/// The key of the one row of `QUEUE_STATE`.
+pub(super) const STATE: &str = "state";
+
+type Rows<'txn> = Table<'txn, &'static str, &'static [u8]>;
+
+pub(super) struct QueueTables<'txn> {
+    jobs: Rows<'txn>,
+    pub(super) ready: Table<'txn, (u8, u8, i64, u64), &'static str>,
+    pub(super) turns: Table<'txn, (u8, u8, u64), i64>,
+    pub(super) delayed: Table<'txn, (i64, u64), &'static str>,
+    pub(super) leases: Table<'txn, (i64, &'static str), ()>,
+    dedupe: Table<'txn, (u8, &'static str), &'static str>,
+    pub(super) groups: Groups<'txn>,
+    state_table: Rows<'txn>,
+    state: QueueRow,
+    /// Queues in which something may have become claimable, by number.
+    touched: [bool; Queue::ALL.len()],
+}
+
+/// The groups' rows, read once and written once in a transaction.
+pub(super) struct Groups<'txn> {
+    table: Table<'txn, (u8, i64), &'static [u8]>,
+    loaded: HashMap<(u8, i64), GroupRow>,
+}
+
+impl Groups<'_> {
+    pub(super) fn get(&mut self, queue: Queue, group: i64) -> Result<&mut GroupRow, Halt> {
+        let key = (queue as u8, group);
+        if !self.loaded.contains_key(&key) {
+            let row = match self.table.get(key)? {
+                Some(bytes) => codec::decode(bytes.value())?,
+                None => GroupRow::default(),
+            };
+            self.loaded.insert(key, row);
+        }
+        Ok(self.loaded.get_mut(&key).expect("loaded above"))
+    }
+
+    fn write(&mut self) -> Result<(), Halt> {
+        for (key, row) in self.loaded.drain() {
+            self.table.insert(key, codec::encode(&row)?.as_slice())?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn read_state(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<QueueRow, Halt> {
+    let mut state = match table.get(STATE)? {
+        Some(bytes) => codec::decode(bytes.value())?,
+        None => QueueRow::default(),
+    };
+    state
+        .queues
+        .resize(Queue::ALL.len(), QueueCounts::default());
+    Ok(state)
+}
+
+/// When the next lease ends or the next delayed job is due.
+pub(super) fn next_due(
+    leases: &impl ReadableTable<(i64, &'static str), ()>,
+    delayed: &impl ReadableTable<(i64, u64), &'static str>,
+) -> Result<Option<Timestamp>, Halt> {
+    let lease = leases.first()?.map(|(key, _)| key.value().0);
+    let job = delayed.first()?.map(|(key, _)| key.value().0);
+    Ok(lease
+        .into_iter()
+        .chain(job)
+        .min()
+        .map(Timestamp::from_millis))
+}
+
+impl<'txn> QueueTables<'txn> {
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, Halt> {
+        let state_table = txn.open_table(tables::QUEUE_STATE)?;
+        let state = read_state(&state_table)?;
+        Ok(Self {
+            jobs: txn.open_table(tables::JOBS)?,
+            ready: txn.open_table(tables::READY)?,
+            turns: txn.open_table(tables::TURNS)?,
+            delayed: txn.open_table(tables::DELAYED)?,
+            leases: txn.open_table(tables::LEASES)?,
+            dedupe: txn.open_table(tables::DEDUPE)?,
+            groups: Groups {
+                table: txn.open_table(tables::GROUPS)?,
+                loaded: HashMap::new(),
+            },
+            state_table,
+            state,
+            touched: [false; Queue::ALL.len()],
+        })
+    }
+
+    pub(super) fn finish(mut self) -> Result<QueueNews, Halt> {
+        self.groups.write()?;
+        let row = codec::encode(&self.state)?;
+        self.state_table.insert(STATE, row.as_slice())?;
+        let touched = |queue: &Queue| self.touched[*queue as usize];
+        Ok(QueueNews {
+            queues: Queue::ALL.into_iter().filter(touched).collect(),
+            due: next_due(&self.leases, &self.delayed)?,
+        })
+    }
+
+    pub(super) fn get(&self, id: &JobId) -> Result<Option<PlacedJob>, Halt> {
+        let Some(bytes) = self.jobs.get(id.as_str())? else {
+            return Ok(None);
+        };
+        Ok(Some(codec::decode(bytes.value())?))
+    }
+
+    /// A job that an index or a passed check says is there.
+    pub(super) fn get_known(&self, id: &JobId) -> Result<PlacedJob, Halt> {
+        self.get(id)?
+            .ok_or_else(|| inconsistent("an index names a job that does not exist"))
+    }
+
+    pub(super) fn counts(&mut self, queue: Queue) -> &mut QueueCounts {
+        &mut self.state.queues[queue as usize]
+    }
+
+    /// Says that something may have become claimable.
+    pub(super) fn touch(&mut self, queue: Queue) {
+        self.touched[queue as usize] = true;
+    }
+
+    /// The queued job of a queue that has this key.
+    pub(super) fn queued_with_key(&self, job: &Job) -> Result<Option<JobId>, Halt> {
+        match &job.dedupe_key {
+            Some(key) => self.holder_of(job.queue, key),
+            None => Ok(None),
+        }
+    }
+
+    fn holder_of(&self, queue: Queue, key: &str) -> Result<Option<JobId>, Halt> {
+        let Some(id) = self.dedupe.get((queue as u8, key))? else {
+            return Ok(None);
+        };
+        parse_id(id.value()).map(Some)
+    }
+
+    pub(super) fn enqueue(&mut self, new: NewJob, now: Timestamp) -> Result<JobId, Halt> {
+        if let Some(key) = &new.dedupe_key
+            && let Some(id) = self.holder_of(new.queue, key)?
+        {
+            self.change(&id, |placed| {
+                transition::absorb(&mut placed.job, new, now);
+                placed.due |= placed.job.run_at <= now;
+            })?;
+            return Ok(id);
+        }
+        let place = self.next_place(new.queue, new.group)?;
+        let job = transition::enqueue(new, now);
+        let due = job.run_at <= now;
+        let placed = PlacedJob { place, due, job };
+        self.index(&placed)?;
+        self.store(&placed)?;
+        Ok(placed.job.id)
+    }
+
+    /// A place at the end, for a job of this group.
+    fn next_place(&mut self, queue: Queue, group: i64) -> Result<u64, Halt> {
+        self.state.last_place += 1;
+        let place = self.state.last_place;
+        let row = self.groups.get(queue, group)?;
+        if row.turn == 0 {
+            row.turn = place;
+        }
+        Ok(place)
+    }
+
+    pub(super) fn cancel(&mut self, id: &JobId, now: Timestamp) -> Result<(), Halt> {
+        let job = self.change(id, |placed| transition::cancel(&mut placed.job, now))?;
+        // It may have kept its group at the limit.
+        self.touch(job.queue);
+        Ok(())
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        id: &JobId,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<(), Halt> {
+        self.change(id, |placed| {
+            transition::renew(&mut placed.job, lease, now);
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn retry(&mut self, id: &JobId, now: Timestamp) -> Result<(), Halt> {
+        let job = self.get_known(id)?.job;
+        let place = self.next_place(job.queue, job.group)?;
+        self.change(id, |placed| {
+            transition::retry(&mut placed.job, now);
+            placed.place = place;
+            placed.due = true;
+        })?;
+        Ok(())
+    }
+
+    /// Stops a running job; answers what it is now.
+    pub(super) fn stop(&mut self, id: &JobId, how: Stop, now: Timestamp) -> Result<Job, Halt> {
+        let newer = self.queued_with_key(&self.get_known(id)?.job)?;
+        let job = self.change(id, |placed| {
+            placed.due = !matches!(how, Stop::Failed { .. });
+            transition::stop(&mut placed.job, how, newer.as_ref(), now);
+            placed.due |= placed.job.run_at <= now;
+        })?;
+        // It may have kept its group at the limit.
+        self.touch(job.queue);
+        Ok(job)
+    }
+
+    /// Changes a row and what follows from it.
+    pub(super) fn change(
+        &mut self,
+        id: &JobId,
+        step: impl FnOnce(&mut PlacedJob),
+    ) -> Result<Job, Halt> {
+        let mut placed = self.get_known(id)?;
+        self.unindex(&placed)?;
+        step(&mut placed);
+        self.index(&placed)?;
+        self.store(&placed)?;
+        Ok(placed.job)
+    }
+
+    fn store(&mut self, placed: &PlacedJob) -> Result<(), Halt> {
+        let bytes = codec::encode(placed)?;
+        self.jobs.insert(placed.job.id.as_str(), bytes.as_slice())?;
+        Ok(())
+    }
+
+    /// Puts in the index entries that a row implies.
+    fn index(&mut self, placed: &PlacedJob) -> Result<(), Halt> {
+        let PlacedJob { place, due, job } = placed;
+        let queue = job.queue as u8;
+        match job.state {
+            JobState::Queued => {
+                if *due {
+                    self.index_ready(job, *place)?;
+                } else {
+                    let key = (job.run_at.as_millis(), *place);
+                    self.delayed.insert(key, job.id.as_str())?;
+                }
+                if let Some(key) = &job.dedupe_key {
+                    self.dedupe.insert((queue, key.as_str()), job.id.as_str())?;
+                }
+                self.counts(job.queue).queued += 1;
+                self.touch(job.queue);
+            }
+            JobState::Running => {
+                self.leases.insert(lease_key(job)?, ())?;
+                self.groups.get(job.queue, job.group)?.running += 1;
+                self.counts(job.queue).running += 1;
+            }
+            JobState::Failed => self.counts(job.queue).dead += 1,
+            JobState::Succeeded | JobState::Cancelled => {}
+        }
+        Ok(())
+    }
+
+    /// Takes away the index entries that a row implies.
+    fn unindex(&mut self, placed: &PlacedJob) -> Result<(), Halt> {
+        let PlacedJob { place, due, job } = placed;
+        let queue = job.queue as u8;
+        match job.state {
+            JobState::Queued => {
+                if *due {
+                    self.unindex_ready(job, *place)?;
+                } else {
+                    self.delayed.remove((job.run_at.as_millis(), *place))?;
+                }
+                if let Some(key) = &job.dedupe_key {
+                    self.dedupe.remove((queue, key.as_str()))?;
+                }
+                self.counts(job.queue).queued -= 1;
+            }
+            JobState::Running => {
+                self.leases.remove(lease_key(job)?)?;
+                self.groups.get(job.queue, job.group)?.running -= 1;
+                self.counts(job.queue).running -= 1;
+            }
+            JobState::Failed => self.counts(job.queue).dead -= 1,
+            JobState::Succeeded | JobState::Cancelled => {}
+        }
+        Ok(())
+    }
+
+    fn index_ready(&mut self, job: &Job, place: u64) -> Result<(), Halt> {
+        let (queue, priority) = (job.queue as u8, job.priority.0);
+        let row = self.groups.get(job.queue, job.group)?;
+        if let Some((_, count)) = row.ready.iter_mut().find(|(p, _)| *p == priority) {
+            *count += 1;
+        } else {
+            row.ready.push((priority, 1));
+            let turn = row.turn;
+            self.turns.insert((queue, priority, turn), job.group)?;
+        }
+        self.ready
+            .insert((queue, priority, job.group, place), job.id.as_str())?;
+        Ok(())
+    }
+
+    fn unindex_ready(&mut self, job: &Job, place: u64) -> Result<(), Halt> {
+        let (queue, priority) = (job.queue as u8, job.priority.0);
+        self.ready.remove((queue, priority, job.group, place))?;
+        let row = self.groups.get(job.queue, job.group)?;
+        let at = row
+            .ready
+            .iter()
+            .position(|(p, _)| *p == priority)
+            .ok_or_else(|| inconsistent("a ready job is not counted in its group"))?;
+        row.ready[at].1 -= 1;
+        if row.ready[at].1 == 0 {
+            row.ready.swap_remove(at);
+            let turn = row.turn;
+            self.turns.remove((queue, priority, turn))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a group to the end of the line, at every priority it waits at.
+    pub(super) fn served(&mut self, queue: Queue, group: i64) -> Result<(), Halt> {
+        self.state.last_turn += 1;
+        let next = SERVED | self.state.last_turn;
+        let row = self.groups.get(queue, group)?;
+        for (priority, _) in &row.ready {
+            self.turns.remove((queue as u8, *priority, row.turn))?;
+            self.turns.insert((queue as u8, *priority, next), group)?;
+        }
+        row.turn = next;
+        Ok(())
+    }
+}
+
+fn lease_key(job: &Job) -> Result<(i64, &str), Halt> {
+    let lease = job
+        .lease
+        .as_ref()
+        .ok_or_else(|| inconsistent("a running job has no lease"))?;
+    Ok((lease.expires_at.as_millis(), job.id.as_str()))
+}
+
+pub(super) fn parse_id(text: &str) -> Result<JobId, Halt> {
+    text.parse()
+        .map_err(|_| inconsistent("an index holds something else than a job id"))
+}
+
+/// The tables contradict each other.
+pub(super) fn inconsistent(how: &str) -> Halt {
+    Halt::Storage(redb::Error::Corrupted(how.to_owned()))
+}

@@ -1,0 +1,251 @@
+//! The one writer: a thread that takes whatever operations wait, applies them
+//! in one transaction, and acknowledges each caller after the durable commit.
+//!
+//! redb allows one write transaction at a time, and its price is the fsync.
+//! While one group is being synced the next one gathers, so the price is
+//! shared by all who wait, without anybody being made to wait for a group.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::errors::{Failure, Halt};
+use super::file::File;
+use super::unit::{QueueNews, Unit};
+use crate::clock::Clock;
+use crate::domain::job::Queue;
+use crate::error::{Code, Context, Error, Result};
+use crate::store::signals::Signals;
+
+/// The most operations of one transaction: enough to share an fsync well,
+/// few enough to keep the first caller's wait short.
+const GROUP: usize = 256;
+/// How many operations may wait before callers are held back.
+const BACKLOG: usize = 1024;
+
+/// A caller's operation, until it is settled.
+trait Operation: Send {
+    /// Applies it. An error ends the whole group.
+    fn run(&mut self, unit: &mut Unit<'_>) -> Result<(), Halt>;
+    /// Tells the caller what came of it, once the group's fate is known.
+    fn settle(self: Box<Self>, fate: Result<(), &Failure>);
+}
+
+struct Task<F, T> {
+    work: Option<F>,
+    outcome: Option<Result<T>>,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<F, T> Operation for Task<F, T>
+where
+    F: FnOnce(&mut Unit<'_>) -> Result<T, Halt> + Send,
+    T: Send,
+{
+    fn run(&mut self, unit: &mut Unit<'_>) -> Result<(), Halt> {
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
+        unit.begin_checks();
+        match work(unit) {
+            Ok(value) => self.outcome = Some(Ok(value)),
+            Err(Halt::Refused(error)) if !unit.has_written() => self.outcome = Some(Err(error)),
+            // Half of it is in the transaction, which must not be committed.
+            Err(halt) => return Err(halt),
+        }
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, fate: Result<(), &Failure>) {
+        let answer = match (fate, self.outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            // A refusal falls too: it may rest on a write that was lost.
+            (Err(failure), _) => Err(failure.to_error()),
+            (Ok(()), None) => Err(Failure::panicked().to_error()),
+        };
+        // A caller that has gone does not want to know.
+        let _ = self.caller.send(answer);
+    }
+}
+
+/// The callers' end of the writer.
+pub(super) struct Writer {
+    inbox: Option<mpsc::Sender<Box<dyn Operation>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        file: Arc<File>,
+        clock: Arc<dyn Clock>,
+        signals: Arc<Signals>,
+    ) -> Result<Self> {
+        let (inbox, waiting) = mpsc::channel(BACKLOG);
+        let worker = Worker {
+            file,
+            clock,
+            signals,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || worker.run(waiting))
+            .or_internal("start the database's writer thread")?;
+        Ok(Self {
+            inbox: Some(inbox),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `work` in a write transaction; durable when this returns `Ok`.
+    ///
+    /// `work` checks everything that may refuse it before it calls
+    /// [`Unit::begin_writes`].
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut Unit<'_>) -> Result<T, Halt> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let task = Task {
+            work: Some(work),
+            outcome: None,
+            caller,
+        };
+        let inbox = self.inbox.as_ref().ok_or_else(gone)?;
+        inbox.send(Box::new(task)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Has the writer look whether the file must be opened again, without
+    /// waiting for it.
+    pub(super) fn nudge(&self) {
+        let (caller, _) = oneshot::channel();
+        let task = Task {
+            work: Some(|_: &mut Unit<'_>| Ok(())),
+            outcome: None,
+            caller,
+        };
+        if let Some(inbox) = &self.inbox {
+            // A full inbox is nudge enough.
+            let _ = inbox.try_send(Box::new(task));
+        }
+    }
+}
+
+/// Waits until everything accepted is written and the file closed, so that
+/// whoever drops the store may open it again.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.inbox = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new(
+        Code::DependencyFailure,
+        "the database's writer has stopped; restart the server",
+    )
+}
+
+/// The thread's end.
+struct Worker {
+    file: Arc<File>,
+    clock: Arc<dyn Clock>,
+    signals: Arc<Signals>,
+}
+
+impl Worker {
+    fn run(self, mut waiting: mpsc::Receiver<Box<dyn Operation>>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP
+                && let Ok(next) = waiting.try_recv()
+            {
+                group.push(next);
+            }
+            let fate = self.commit(&mut group);
+            for operation in group {
+                operation.settle(fate.as_ref().copied());
+            }
+        }
+        self.file.close();
+    }
+
+    /// One group, one transaction. Waiting workers hear of it before the
+    /// callers do, so that an idle worker starts at once.
+    fn commit(&self, group: &mut [Box<dyn Operation>]) -> Result<(), Failure> {
+        if !self.file.is_open() {
+            self.reopen()?;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(group)));
+        let failure = match outcome {
+            Ok(Ok(news)) => {
+                if let Some(news) = news {
+                    self.signals.publish(&news.queues, news.due);
+                }
+                return Ok(());
+            }
+            // The file is fine; only this group cannot be.
+            Ok(Err(Halt::Record(error))) => {
+                let failure = Failure::record(&error);
+                tracing::error!(cause = failure.cause(), "a group of writes was refused");
+                return Err(failure);
+            }
+            Ok(Err(Halt::Storage(error))) => Failure::of(&error),
+            Ok(Err(Halt::Refused(_))) | Err(_) => Failure::panicked(),
+        };
+        tracing::error!(
+            cause = failure.cause(),
+            operations = group.len(),
+            "a write to the database failed; nothing of it was acknowledged, opening the file again"
+        );
+        // After a failed fsync nobody knows what of the cache is on the disk;
+        // only what is read from a file opened anew can be built upon.
+        self.file.close();
+        // The next operation tries again if this fails.
+        let _ = self.reopen();
+        Err(failure)
+    }
+
+    fn attempt(&self, group: &mut [Box<dyn Operation>]) -> Result<Option<QueueNews>, Halt> {
+        self.file.with_open(|db| {
+            let mut txn = db.begin_write()?;
+            txn.set_two_phase_commit(true);
+            let mut unit = Unit::new(&txn, &*self.clock, &self.signals);
+            for operation in &mut *group {
+                operation.run(&mut unit)?;
+            }
+            if !unit.is_dirty() {
+                drop(unit);
+                txn.abort()?;
+                return Ok(None);
+            }
+            let news = unit.finish()?;
+            txn.commit()?;
+            Ok(news)
+        })
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
+        match self.file.reopen() {
+            Ok(due) => {
+                tracing::warn!("the database is open again");
+                self.signals.publish(&Queue::ALL, due);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = error.chain(),
+                    "the database could not be opened again"
+                );
+                Err(Failure::closed())
+            }
+        }
+    }
+}
