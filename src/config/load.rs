@@ -235,6 +235,7 @@ fn assemble(v: &mut Values, sources: &Sources) -> Draft {
             max_upload_bytes: v.get(&s::UPLOAD_MAX_MB),
             max_unpacked_bytes: v.get(&s::UPLOAD_MAX_UNPACKED_MB),
             max_files: v.get(&s::UPLOAD_MAX_FILES),
+            max_repo_bytes: v.get(&s::GIT_MAX_REPO_MB),
             git_timeout: v.get(&s::GIT_TIMEOUT_SECONDS),
         },
         data_dir,

@@ -180,6 +180,8 @@ pub struct SourceLimits {
     pub max_unpacked_bytes: u64,
     /// `UPLOAD_MAX_FILES`, default 50000.
     pub max_files: u64,
+    /// `GIT_MAX_REPO_MB`, default 4096: bytes of a linked repository's packs.
+    pub max_repo_bytes: u64,
     /// `GIT_TIMEOUT_SECONDS`, default 300: one fetch.
     pub git_timeout: Duration,
 }

@@ -141,6 +141,8 @@ settings! {
             "The most that an archive may unpack to.";
         UPLOAD_MAX_FILES: u64 = Value("50000"), number(1, 10_000_000, "files"), parse::text,
             "The most entries that an archive may have.";
+        GIT_MAX_REPO_MB: u64 = Value("4096"), number(1, 1 << 20, "MB"), parse::mebibytes,
+            "The most that a linked repository may take on disk.";
         GIT_TIMEOUT_SECONDS: Duration = Value("300"), number(1, DAY, "seconds"), parse::seconds,
             "The limit of one fetch of a linked repository.";
     }

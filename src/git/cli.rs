@@ -114,6 +114,12 @@ impl Git {
         git
     }
 
+    /// A setting for this call. Only before the subcommand's arguments.
+    pub(super) fn set(mut self, setting: impl AsRef<OsStr>) -> Self {
+        self.command.arg("-c").arg(setting);
+        self
+    }
+
     pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
         self
@@ -126,6 +132,11 @@ impl Git {
 
     pub(super) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    pub(super) fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 

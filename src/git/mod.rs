@@ -12,10 +12,14 @@
 pub mod address;
 pub mod checkout;
 mod cli;
+pub mod credential;
+pub mod fetch;
 pub mod import;
 pub mod paths;
+pub mod probe;
 pub mod read;
 pub mod refname;
+pub mod url;
 
 use std::collections::HashMap;
 use std::fs;
@@ -30,12 +34,17 @@ use crate::domain::ProjectId;
 use crate::error::{Code, Context, Error, Result};
 
 pub use checkout::Checkout;
+pub use credential::Credential;
+pub use fetch::{Fetched, Link};
 pub use import::{Format, Imported, Skipped};
+pub use probe::FetchError;
 pub use read::{Entry, EntryKind, FileContent, Ref, RefKind, Resolved, Tree};
+pub use url::Remote;
 
 pub struct Repos {
     data: DataDir,
     config: SourceLimits,
+    resolver: Arc<dyn probe::Resolver>,
     writers: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -48,6 +57,7 @@ impl Repos {
         Self {
             data: data.clone(),
             config: config.clone(),
+            resolver: Arc::new(probe::SystemResolver),
             writers: Mutex::default(),
         }
     }

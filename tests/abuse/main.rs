@@ -2,5 +2,8 @@
 //! nobody let in.
 
 mod archives;
+mod git;
+#[path = "../common/git_server.rs"]
+mod git_server;
 #[path = "../common/sources.rs"]
 mod sources;

@@ -31,6 +31,7 @@ pub(crate) fn limits() -> SourceLimits {
         max_upload_bytes: 16 << 20,
         max_unpacked_bytes: 64 << 20,
         max_files: 1000,
+        max_repo_bytes: 64 << 20,
         git_timeout: Duration::from_mins(1),
     }
 }
