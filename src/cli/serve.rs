@@ -14,6 +14,7 @@ use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::{Config, LogFormat, Report, Sources};
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::http::extract::client::phone_url;
 use crate::http::server::{self, Limits, listen};
 use crate::http::{operator, router};
 use crate::lifecycle::{Ending, Lifecycle};
@@ -130,10 +131,17 @@ fn warn_of_unknown(report: &Report) {
 /// Says where to look. On stdout where that is for people, else on stderr:
 /// JSON lines stay JSON, and the setup link is never part of a log.
 fn announce(app: &App, first_admin: &FirstAdmin) {
+    let here = app.base_url();
+    let elsewhere = phone_url(app, &here);
     let mut lines = vec![
         format!("HiveSync {} is ready.", env!("CARGO_PKG_VERSION")),
-        format!("  address  {}", app.base_url()),
-        format!("  API      {}/api/docs", app.base_url()),
+        format!("  address  {here}"),
+    ];
+    if elsewhere != here {
+        lines.push(format!("  devices  {elsewhere}"));
+    }
+    lines.extend([
+        format!("  API      {here}/api/docs"),
         format!("  data     {}", app.data.root().display()),
         format!(
             "  sandbox  {}",
@@ -141,7 +149,7 @@ fn announce(app: &App, first_admin: &FirstAdmin) {
                 .level()
                 .map_or("none: builds are refused", |level| level.as_str())
         ),
-    ];
+    ]);
     match first_admin {
         FirstAdmin::Exists => {}
         FirstAdmin::Created(user) => {
@@ -152,7 +160,7 @@ fn announce(app: &App, first_admin: &FirstAdmin) {
                 "No admin yet. This link makes the first one; it works once, until {}:",
                 link.expires_at.to_rfc3339()
             ),
-            format!("  {}", link.url(&app.base_url())),
+            format!("  {}", link.url(&here)),
         ]),
     }
     let text = lines.join("\n");
