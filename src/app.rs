@@ -16,7 +16,7 @@ use crate::ephemeral::sled::SledEphemeral;
 use crate::error::{Context, Result};
 use crate::git::Repos;
 use crate::lifecycle::Lifecycle;
-use crate::store::memory::MemoryStore;
+use crate::store::redb::RedbStore;
 use crate::store::{JobQueue, MetaStore};
 
 /// Everything a service needs, as ports.
@@ -122,7 +122,8 @@ impl Engines {
     /// checked when the configuration was read: they are the embedded ones.
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
-        let store = Arc::new(MemoryStore::new(Arc::clone(clock)));
+        let database = data.db().join("hivesync.redb");
+        let store = Arc::new(RedbStore::open(&database, Arc::clone(clock))?);
         Ok(Self {
             queue: Arc::clone(&store) as Arc<dyn JobQueue>,
             store,

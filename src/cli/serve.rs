@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 
 use super::{logging, output};
 use crate::app::App;
-use crate::clock::{SystemClock, SystemEntropy};
+use crate::clock::{Random, SystemClock, SystemEntropy};
 use crate::config::{Config, LogFormat, Report, Sources};
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
@@ -80,7 +80,7 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
     let grace = config.server.shutdown_grace;
     let connections = listen::make_room(config.server.max_connections);
 
-    let app = App::start(config, Arc::new(SystemClock), random).await?;
+    let app = open(&config, &random).await?;
     let life = app.lifecycle.clone();
     life.obey_signals()?;
     // Set once, here; a second value is impossible.
@@ -120,6 +120,24 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
     let ending = life.finish(grace).await;
     tracing::info!(ending = ?ending, "stopped");
     Ok(ending)
+}
+
+/// Opens the stores. A command line that has them open at this moment is done
+/// with them soon; anything else that holds them is told after a while.
+async fn open(config: &Config, random: &Arc<SystemEntropy>) -> Result<Arc<App>> {
+    const TRIES: u32 = 30;
+    const PAUSE: Duration = Duration::from_millis(100);
+    let mut tries = 0;
+    loop {
+        let random = Arc::clone(random) as Arc<dyn Random>;
+        match App::start(config.clone(), Arc::new(SystemClock), random).await {
+            Err(error) if error.details.contains_key("holder") && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn warn_of_unknown(report: &Report) {

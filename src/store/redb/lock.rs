@@ -69,4 +69,5 @@ pub(super) fn in_use(database: &Path, holder: Option<u32>) -> Error {
             database.display()
         ),
     )
+    .with("holder", holder)
 }
