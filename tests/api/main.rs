@@ -1,7 +1,14 @@
 //! The services and their HTTP routes, by subject.
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../common/git_server.rs"]
 mod git_server;
-mod repositories;
 #[path = "../common/sources.rs"]
 mod sources;
+
+mod accounts;
+mod repositories;
+mod sessions;
+mod setup;
+mod tokens;

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::domain::ProjectId;
 use crate::domain::project::{SealedCredential, Source};
 use crate::error::{Error, Result};
+use crate::git::refname;
 use crate::services::seal::{self, GitCredential};
 
 /// A source as it is asked for.
@@ -58,7 +59,7 @@ pub(super) async fn check(
         } => {
             check_url(app, &url)?;
             if let Some(branch) = &branch {
-                check_branch(branch)?;
+                refname::check("source.branch", branch)?;
             }
             let credential = resolve(app, project, credential, &url, old)?;
             Ok(Source::Git {
@@ -148,19 +149,6 @@ fn check_url(_app: &App, url: &str) -> Result<()> {
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(bad("put the username and password into source.credential"));
-    }
-    Ok(())
-}
-
-fn check_branch(branch: &str) -> Result<()> {
-    let odd = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
-    if branch.is_empty()
-        || branch.len() > 255
-        || branch.starts_with(['-', '/', '.'])
-        || branch.contains("..")
-        || branch.contains(odd)
-    {
-        return Err(Error::invalid("source.branch", "the name of a branch"));
     }
     Ok(())
 }
