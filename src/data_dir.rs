@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, statvfs};
+
 use crate::domain::{JobId, ProjectId};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 
 /// Paths below `DATA_DIR`. Folders are 0700, files 0600.
 #[derive(Clone, Debug)]
@@ -16,6 +18,9 @@ pub struct DataDir {
 
 impl DataDir {
     /// Makes what is missing of the folder.
+    ///
+    /// A folder that is there already keeps its mode: it may be a volume with
+    /// rules of its own. What is made is 0700.
     ///
     /// # Errors
     /// `DEPENDENCY_FAILURE` that names the owner, our uid and the command that
@@ -27,7 +32,10 @@ impl DataDir {
                 .mode(0o700)
                 .create(path)
                 .and_then(|()| {
-                    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(io::Error::from)
+                    Ok(rustix::fs::access(
+                        path,
+                        Access::WRITE_OK | Access::EXEC_OK,
+                    )?)
                 })
         };
         make(root).map_err(|e| unwritable(root, root, e))?;
@@ -48,6 +56,37 @@ impl DataDir {
             make(&path).map_err(|e| unwritable(&root, &path, e))?;
         }
         Ok(Self { root })
+    }
+
+    /// Bytes of the folder's disk that this process may still fill.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let stat = statvfs(&self.root).or_code(
+            Code::DependencyFailure,
+            "measure the disk of the data folder",
+        )?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Refuses to begin something that fills the disk when less than `floor`
+    /// bytes are free.
+    ///
+    /// # Errors
+    /// `STORAGE_FULL`.
+    pub fn require_free(&self, floor: u64) -> Result<()> {
+        let free = self.free_bytes()?;
+        if free >= floor {
+            return Ok(());
+        }
+        let megabytes = |bytes: u64| bytes / (1024 * 1024);
+        Err(Error::new(
+            Code::StorageFull,
+            format!(
+                "only {} MB are free on the server's disk, and it keeps {} MB in reserve; make room, \
+                 or ask the operator to lower MIN_FREE_DISK_MB",
+                megabytes(free),
+                megabytes(floor)
+            ),
+        ))
     }
 
     #[must_use]
@@ -131,19 +170,163 @@ impl DataDir {
     }
 }
 
+/// The error of making or writing `path`.
 fn unwritable(root: &Path, path: &Path, cause: io::Error) -> Error {
+    let existing = path
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("/"));
+    let owner = fs::metadata(existing).ok().map(|meta| meta.uid());
     let uid = rustix::process::geteuid().as_raw();
-    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(root);
-    let owner =
-        fs::metadata(existing).map_or_else(|_| "unknown".to_owned(), |m| m.uid().to_string());
+    let advice = advice(root, existing, owner, uid, &cause);
+    let path = path.display();
+    let code = match cause.kind() {
+        io::ErrorKind::StorageFull => Code::StorageFull,
+        _ => Code::DependencyFailure,
+    };
     Error::new(
-        Code::DependencyFailure,
-        format!(
-            "cannot write the data folder: {path} ({cause}); {existing} belongs to uid {owner} and this \
-             process runs as uid {uid}; mend it with: sudo chown -R {uid} {existing}, or set DATA_DIR",
-            path = path.display(),
-            existing = existing.display(),
-        ),
+        code,
+        format!("cannot write the data folder: {path} ({cause}); {advice}, or set DATA_DIR"),
     )
     .caused_by(cause)
+}
+
+/// Why it failed, as far as the file system tells, and the command that mends
+/// it. `existing` is the deepest folder on the way that is there.
+fn advice(root: &Path, existing: &Path, owner: Option<u32>, uid: u32, cause: &io::Error) -> String {
+    let shown = existing.display();
+    match cause.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            format!("{shown} is not a folder: move it away")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{shown} is on a read-only file system: mount a writable volume there")
+        }
+        io::ErrorKind::StorageFull => format!("the disk of {shown} is full: make room"),
+        _ => {
+            let owner = owner.map_or_else(|| "an unknown uid".to_owned(), |o| format!("uid {o}"));
+            // Only what lies within the data folder is given to us: never a
+            // folder above it, which belongs to others too.
+            let command = if existing.starts_with(root) {
+                format!("sudo chown -R {uid} {}", quoted(existing))
+            } else {
+                format!("sudo install -d -m 0700 -o {uid} {}", quoted(root))
+            };
+            format!(
+                "{shown} belongs to {owner} and this process runs as uid {uid}; mend it with: {command}"
+            )
+        }
+    }
+}
+
+/// As one word of a shell's command line.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
+    if text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b");
+        let data = DataDir::open(&root).unwrap();
+        assert_eq!(data.root(), root.canonicalize().unwrap());
+        let folders = ignore::WalkBuilder::new(dir.path().join("a"))
+            .standard_filters(false)
+            .build();
+        let mut seen = 0;
+        for folder in folders {
+            let mode = folder.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+            seen += 1;
+        }
+        assert!(seen >= 11, "{seen}");
+        DataDir::open(&root).unwrap();
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_resolved() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        let data = DataDir::open(&link.join("data")).unwrap();
+        assert_eq!(data.root(), dir.path().canonicalize().unwrap().join("data"));
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("data");
+        fs::write(&root, "").unwrap();
+        let message = DataDir::open(&root).unwrap_err().message;
+        assert!(
+            message.contains("data is not a folder: move it"),
+            "{message}"
+        );
+        let message = DataDir::open(&root.join("below")).unwrap_err().message;
+        assert!(
+            message.contains("data is not a folder: move it"),
+            "{message}"
+        );
+        fs::remove_file(&root).unwrap();
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("tmp"), "").unwrap();
+        let message = DataDir::open(&root).unwrap_err().message;
+        assert!(message.contains("data/tmp is not a folder"), "{message}");
+    }
+
+    fn told(root: &str, existing: &str, kind: io::ErrorKind) -> String {
+        let cause = io::Error::from(kind);
+        advice(Path::new(root), Path::new(existing), Some(0), 1000, &cause)
+    }
+
+    #[test]
+    fn the_command_mends_the_data_folder_and_nothing_above_it() {
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(
+            told("/data", "/data", denied),
+            "/data belongs to uid 0 and this process runs as uid 1000; mend it with: sudo chown -R 1000 /data"
+        );
+        assert!(told("/data", "/data/db", denied).ends_with("sudo chown -R 1000 /data/db"));
+        assert!(told("/data", "/", denied).ends_with("sudo install -d -m 0700 -o 1000 /data"));
+        assert!(
+            told("/my data/it's", "/", denied)
+                .ends_with(r"sudo install -d -m 0700 -o 1000 '/my data/it'\''s'")
+        );
+    }
+
+    #[test]
+    fn ownership_is_not_blamed_for_what_it_did_not_do() {
+        for (kind, words) in [
+            (io::ErrorKind::ReadOnlyFilesystem, "read-only file system"),
+            (io::ErrorKind::StorageFull, "is full: make room"),
+        ] {
+            let advice = told("/data", "/data", kind);
+            assert!(
+                advice.contains(words) && !advice.contains("chown"),
+                "{advice}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disk_below_its_floor_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        data.require_free(0).unwrap();
+        let refusal = data.require_free(u64::MAX).unwrap_err();
+        assert_eq!(refusal.code, Code::StorageFull);
+        assert!(refusal.message.contains("MIN_FREE_DISK_MB"));
+    }
 }

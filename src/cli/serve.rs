@@ -144,6 +144,9 @@ fn warn_of_unknown(report: &Report) {
     for unknown in &report.unknown {
         tracing::warn!("unknown setting: {unknown}");
     }
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Says where to look. On stdout where that is for people, else on stderr:

@@ -22,6 +22,8 @@ pub struct Report {
     /// Names in the file and in `.env` that no setting has: a server starts
     /// all the same, `config check` fails.
     pub unknown: Vec<String>,
+    /// What was found and mended while loading.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -45,12 +47,19 @@ impl Config {
     /// # Errors
     /// `INVALID_INPUT` with every problem on a line of its own.
     pub fn load(sources: &Sources, random: &dyn Random) -> Result<Loaded> {
-        let (draft, report) = read(sources);
+        let (draft, mut report) = read(sources);
         if !report.problems.is_empty() {
             return Err(Error::new(Code::InvalidInput, report.problems.join("\n")));
         }
         let data = DataDir::open(&draft.data_dir)?;
-        let secrets = secrets::complete(draft.secrets, &data.secrets(), random)?;
+        let path = data.secrets();
+        if secrets::close_to_others(&path)? {
+            report.warnings.push(format!(
+                "{} could be read by others; it is 0600 now",
+                path.display()
+            ));
+        }
+        let secrets = secrets::complete(draft.secrets, &path, random)?;
         let config = Config {
             server: draft.server,
             log: draft.log,
@@ -125,6 +134,7 @@ fn read(sources: &Sources) -> (Draft, Report) {
         rows,
         problems,
         unknown,
+        warnings: Vec::new(),
     };
     (draft, report)
 }

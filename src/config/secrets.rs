@@ -110,7 +110,6 @@ pub(super) fn complete(given: Known, path: &Path, random: &dyn Random) -> Result
     lock.lock()
         .or_code(Code::DependencyFailure, "lock the data folder")?;
     let kept = read(path)?;
-    narrow(path)?;
     let mut made = false;
     let mut complete = |given: Option<Secret>, kept: &Option<Secret>| {
         given.or_else(|| kept.clone()).unwrap_or_else(|| {
@@ -171,17 +170,14 @@ fn write(path: &Path, keep: &Known) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// A copy brought back by hand is often readable by everyone.
-fn narrow(path: &Path) -> Result<()> {
-    let Ok(meta) = fs::metadata(path) else {
-        return Ok(());
-    };
-    if meta.mode().trailing_zeros() >= 6 {
-        return Ok(());
+/// A copy brought back by hand is often readable by everyone. Whether it was.
+pub(super) fn close_to_others(path: &Path) -> Result<bool> {
+    let open = fs::metadata(path).is_ok_and(|meta| meta.mode().trailing_zeros() < 6);
+    if open {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).or_code(
+            Code::DependencyFailure,
+            "close secrets.toml to others (chmod 600)",
+        )?;
     }
-    tracing::warn!(path = %path.display(), "the file of secrets was open to others; now 0600");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).or_code(
-        Code::DependencyFailure,
-        "close secrets.toml to others (chmod 600)",
-    )
+    Ok(open)
 }

@@ -11,6 +11,7 @@ const OTHER_READERS: &[(&str, &str)] = &[
     ("src/cli/preview.rs", "var(\"HIVESYNC_TOKEN\")"),
     // Where the client keeps its credentials: XDG_CONFIG_HOME, HOME.
     ("src/cli/login.rs", "var_os(name)"),
+    ("src/cli/", "var_os(\"NO_COLOR\")"),
     // Where programs are found.
     ("src/", "var_os(\"PATH\")"),
 ];

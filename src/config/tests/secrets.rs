@@ -147,11 +147,13 @@ fn a_file_of_secrets_that_is_open_to_others_is_closed() {
     bench.load(&[]).unwrap();
     let path = bench.path().join("data/secrets.toml");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    bench.load(&[]).unwrap();
+    let loaded = bench.load(&[]).unwrap();
+    assert!(loaded.report.warnings[0].contains("could be read by others"));
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
     );
+    assert_eq!(bench.load(&[]).unwrap().report.warnings, [""; 0]);
 }
 
 /// Everything that could be printed or logged of a configuration.
