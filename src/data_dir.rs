@@ -38,10 +38,12 @@ impl DataDir {
                     )?)
                 })
         };
-        make(root).map_err(|e| unwritable(root, root, e))?;
+        make(root).map_err(|e| unwritable(root, root, &e))?;
         // Symlinks on the way are resolved once, so that later checks of
         // "inside the data folder" compare like with like.
-        let root = root.canonicalize().map_err(|e| unwritable(root, root, e))?;
+        let root = root
+            .canonicalize()
+            .map_err(|e| unwritable(root, root, &e))?;
         for sub in [
             "repos",
             "previews",
@@ -53,7 +55,7 @@ impl DataDir {
             "run",
         ] {
             let path = root.join(sub);
-            make(&path).map_err(|e| unwritable(&root, &path, e))?;
+            make(&path).map_err(|e| unwritable(&root, &path, &e))?;
         }
         Ok(Self { root })
     }
@@ -171,14 +173,14 @@ impl DataDir {
 }
 
 /// The error of making or writing `path`.
-fn unwritable(root: &Path, path: &Path, cause: io::Error) -> Error {
+fn unwritable(root: &Path, path: &Path, cause: &io::Error) -> Error {
     let existing = path
         .ancestors()
         .find(|folder| folder.exists())
         .unwrap_or(Path::new("/"));
     let owner = fs::metadata(existing).ok().map(|meta| meta.uid());
     let uid = rustix::process::geteuid().as_raw();
-    let advice = advice(root, existing, owner, uid, &cause);
+    let advice = advice(root, existing, owner, uid, cause);
     let path = path.display();
     let code = match cause.kind() {
         io::ErrorKind::StorageFull => Code::StorageFull,
@@ -188,7 +190,6 @@ fn unwritable(root: &Path, path: &Path, cause: io::Error) -> Error {
         code,
         format!("cannot write the data folder: {path} ({cause}); {advice}, or set DATA_DIR"),
     )
-    .caused_by(cause)
 }
 
 /// Why it failed, as far as the file system tells, and the command that mends

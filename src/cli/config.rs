@@ -6,6 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
+use super::output;
 use crate::config::{Report, Sources};
 
 /// Prints every value with its source, secrets redacted.
@@ -13,9 +14,9 @@ use crate::config::{Report, Sources};
 pub fn show(json: bool) -> ExitCode {
     with_report(|report| {
         if json {
-            println!("{:#}", as_json(report));
+            output::print_json(&as_json(report));
         } else {
-            println!("{}", as_table(report));
+            output::print(as_table(report).trim_fmt());
         }
         complain(report)
     })
@@ -32,9 +33,9 @@ pub fn check(json: bool) -> ExitCode {
                 "problems": report.problems,
                 "unknown": report.unknown,
             });
-            println!("{answer:#}");
+            output::print_json(&answer);
         } else if faults == 0 {
-            println!("The configuration is fine.");
+            output::print("The configuration is fine.");
         }
         if faults == 0 {
             return ExitCode::SUCCESS;
@@ -50,7 +51,7 @@ fn with_report(use_it: impl FnOnce(&Report) -> ExitCode) -> ExitCode {
     match Sources::of_process() {
         Ok(sources) => use_it(&Report::of(&sources)),
         Err(e) => {
-            eprintln!("error: {}", e.chain());
+            output::fail(&e);
             ExitCode::FAILURE
         }
     }
@@ -59,10 +60,10 @@ fn with_report(use_it: impl FnOnce(&Report) -> ExitCode) -> ExitCode {
 /// Unknown names do not stop a server; problems do.
 fn complain(report: &Report) -> ExitCode {
     for unknown in &report.unknown {
-        eprintln!("unknown: {unknown}");
+        output::print_aside(format_args!("unknown: {unknown}"));
     }
     for problem in &report.problems {
-        eprintln!("error: {problem}");
+        output::print_aside(format_args!("error: {problem}"));
     }
     if report.problems.is_empty() {
         ExitCode::SUCCESS
@@ -89,4 +90,31 @@ fn as_table(report: &Report) -> Table {
         table.add_row([row.name, value, &row.source]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_have_every_setting_and_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = "a secret that nobody may ever see printed";
+        let sources = Sources::of_map(folder.path(), &[("JWT_SECRET", secret), ("PORT", "4001")]);
+        let report = Report::of(&sources);
+        let table = as_table(&report).trim_fmt();
+        let json = as_json(&report).to_string();
+        for form in [&table, &json] {
+            assert!(!form.contains(secret));
+            for row in &report.rows {
+                assert!(form.contains(row.name), "{} in {form}", row.name);
+            }
+        }
+        let port = table.lines().find(|line| line.contains(" PORT ")).unwrap();
+        assert!(
+            port.contains("4001") && port.ends_with("environment"),
+            "{port}"
+        );
+        assert_eq!(as_json(&report)["settings"][6]["value"], "4001");
+    }
 }

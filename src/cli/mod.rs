@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
 
 use crate::error::{Error, Result};
 
@@ -81,6 +82,8 @@ enum ConfigVerb {
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Whatever is written, by sled, redb or git too, is for our uid alone.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = Cli::parse_from(arguments(std::env::args_os()));
     match cli.command {
         Verb::Serve(args) => serve::run(&args),

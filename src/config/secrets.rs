@@ -140,7 +140,6 @@ pub(super) fn complete(given: Known, path: &Path, random: &dyn Random) -> Result
                     path.display()
                 ),
             )
-            .caused_by(e)
         })?;
     }
     Ok(secrets)
