@@ -31,6 +31,11 @@ pub fn start(log: &Log) -> Result<()> {
         )
         .caused_by(e)
     })?;
+    // Below info these write down addresses and headers, where tokens live.
+    let filter = ["h2", "hyper", "hyper_util", "tower_http", "reqwest"]
+        .into_iter()
+        .filter_map(|library| format!("{library}=info").parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
         LogFormat::Text => registry

@@ -51,14 +51,21 @@ pub fn document() -> utoipa::openapi::OpenApi {
     collected().into_openapi()
 }
 
-/// The whole of it. From the outside in: trace and access log, CORS, security
-/// headers, compression, panics, body stalls.
+/// The whole of it.
 pub fn router(app: AppState) -> Router {
     let (routes, document) = collected().split_for_parts();
-    let cors = headers::cors(&app.config.server);
     let routes = routes
         .merge(openapi::document_route(&document))
-        .merge(openapi::docs_routes())
+        .merge(openapi::docs_routes());
+    surround(routes, app)
+}
+
+/// Puts the layers around routes. From the outside in: trace and access log,
+/// CORS, security headers, compression, the bodies of errors, panics, web
+/// previews by host, body stalls.
+fn surround(routes: Router<AppState>, app: AppState) -> Router {
+    let cors = headers::cors(&app.config.server);
+    let routes = routes
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         // Handlers limit their own bodies: an upload is larger than a login.
@@ -76,4 +83,111 @@ pub fn router(app: AppState) -> Router {
     routes
         .layer(from_fn_with_state(app.clone(), trace::layer))
         .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::{Body, to_bytes};
+    use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+    use axum::http::{Request, Response};
+    use axum::routing::get;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::app::App;
+    use crate::clock::{SystemClock, SystemEntropy};
+    use crate::config::Config;
+    use crate::error::{Code, Error};
+    use crate::http::error::ApiError;
+
+    const LONG: &str = "a line that is worth compressing, a line that is worth compressing\n";
+
+    async fn routes() -> (tempfile::TempDir, Router) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::for_tests(folder.path());
+        let app = App::start(
+            config,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy::new()),
+        )
+        .await
+        .expect("an app");
+        let of_type =
+            |kind: &'static str| get(async move || ([(CONTENT_TYPE, kind)], LONG.repeat(50)));
+        let routes = Router::new()
+            .route(
+                "/panic",
+                get(async || -> String { panic!("a secret of the code") }),
+            )
+            .route(
+                "/internal",
+                get(async || {
+                    let cause = std::io::Error::other("a secret of the disk");
+                    ApiError(Error::internal("a secret of the log").caused_by(cause))
+                }),
+            )
+            .route(
+                "/limited",
+                get(async || {
+                    let wait = std::time::Duration::from_millis(1500);
+                    ApiError(Error::rate_limited(wait, "slow down"))
+                }),
+            )
+            .route(
+                "/build-error",
+                get(async || ApiError(Error::new(Code::PreviewTimeout, "a build's own"))),
+            )
+            .route("/events", of_type("text/event-stream"))
+            .route("/zip", of_type("application/zip"))
+            .route("/page", of_type("text/html; charset=utf-8"));
+        (folder, surround(routes, app))
+    }
+
+    async fn ask(router: &Router, path: &str) -> Response<Body> {
+        let request = Request::get(path)
+            .header(ACCEPT_ENCODING, "gzip, br")
+            .body(Body::empty())
+            .expect("a request");
+        router.clone().oneshot(request).await.expect("infallible")
+    }
+
+    #[tokio::test]
+    async fn what_breaks_inside_is_told_generically() {
+        let (_folder, router) = routes().await;
+        for path in ["/panic", "/internal", "/build-error"] {
+            let response = ask(&router, path).await;
+            assert_eq!(response.status(), 500, "{path}");
+            let body = to_bytes(response.into_body(), 10_000)
+                .await
+                .expect("a body");
+            let body: Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!(body["error"]["code"], "INTERNAL_ERROR", "{path}");
+            assert!(body["error"]["details"]["trace_id"].is_string(), "{path}");
+            assert!(!body.to_string().contains("a secret"), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_limited_caller_is_told_the_whole_seconds_to_wait() {
+        let (_folder, router) = routes().await;
+        let response = ask(&router, "/limited").await;
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+
+    #[tokio::test]
+    async fn streams_and_zips_are_never_compressed() {
+        let (_folder, router) = routes().await;
+        for (path, compressed) in [("/page", true), ("/events", false), ("/zip", false)] {
+            let response = ask(&router, path).await;
+            assert_eq!(
+                response.headers().contains_key(CONTENT_ENCODING),
+                compressed,
+                "{path}"
+            );
+        }
+    }
 }

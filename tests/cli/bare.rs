@@ -66,7 +66,7 @@ async fn the_banner_tells_where_to_look() {
 async fn json_logs_are_lines_of_json_and_keep_secrets_out() {
     let home = Home::new();
     let mut command = home.command(&["serve"]);
-    command.env("LOG_FORMAT", "json").env("LOG_LEVEL", "debug");
+    command.env("LOG_FORMAT", "json").env("LOG_LEVEL", "trace");
     let mut server = Serving::start(command);
     let secret = "eyJ-a-token-in-an-address";
     let url = server.url(&format!("/api/v1/preview/status/{secret}?access={secret}"));

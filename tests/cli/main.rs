@@ -9,4 +9,5 @@ mod health;
 mod process;
 mod requests;
 mod stopping;
+mod systemd;
 mod verbs;

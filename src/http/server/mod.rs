@@ -120,3 +120,17 @@ async fn recover(error: std::io::Error) -> Result<()> {
     tokio::time::sleep(PAUSE).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_broken_listener_ends_the_loop() {
+        let error = |errno: Errno| std::io::Error::from_raw_os_error(errno.raw_os_error());
+        for passing in [Errno::MFILE, Errno::NFILE, Errno::CONNABORTED, Errno::NOMEM] {
+            recover(error(passing)).await.expect("it goes on");
+        }
+        recover(error(Errno::BADF)).await.expect_err("it gives up");
+    }
+}
