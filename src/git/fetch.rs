@@ -12,7 +12,7 @@ use super::cli::{Failure, Git};
 use super::credential::Credential;
 use super::probe::{FetchError, Probe, Resolver, Target};
 use super::url::Remote;
-use super::{Repos, blocking, paths, read, refname};
+use super::{Repos, blocking, objects, paths, refname};
 use crate::domain::ProjectId;
 use crate::error::{Code, Error};
 
@@ -192,7 +192,7 @@ async fn settle(
         if !refname::is_valid(branch) {
             continue;
         }
-        if let Some(commit) = read::head_of(repo, branch).await? {
+        if let Some(commit) = objects::head_of(repo, branch).await? {
             Git::at(repo)
                 .args(["symbolic-ref", "HEAD"])
                 .arg(format!("refs/heads/{branch}"))

@@ -15,6 +15,7 @@ mod cli;
 pub mod credential;
 pub mod fetch;
 pub mod import;
+mod objects;
 pub mod paths;
 pub mod probe;
 pub mod read;

@@ -26,7 +26,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::cli::Git;
-use super::{Repos, blocking, paths, read};
+use super::{Repos, blocking, objects, paths};
 use crate::clock::Timestamp;
 use crate::config::SourceLimits;
 use crate::domain::ProjectId;
@@ -201,7 +201,7 @@ impl Repos {
 
         let workshop = self.workshop(project);
         let repo = blocking(move || workshop.open().map(Path::to_owned)).await?;
-        commit.parent = read::head_of(&repo, commit.branch).await?;
+        commit.parent = objects::head_of(&repo, commit.branch).await?;
         let (files, skipped) = (plan.files(), plan.skipped());
         let branch = commit.branch;
         let parent = commit.parent.clone();
@@ -255,18 +255,18 @@ fn write(repo: &Path, intake: &mut dyn Intake, plan: &Plan, commit: &Commit) -> 
 /// already. Answers the branch's commit.
 async fn settle(repo: &Path, branch: &str, parent: Option<String>) -> Result<String> {
     let missing = || Error::internal("git has not made the commit it was given");
-    let new_tree = read::tree_of(repo, PRIVATE_REF)
+    let new_tree = objects::tree_of(repo, PRIVATE_REF)
         .await?
         .ok_or_else(missing)?;
     let old_tree = match &parent {
-        Some(commit) => read::tree_of(repo, commit).await?,
+        Some(commit) => objects::tree_of(repo, commit).await?,
         None => None,
     };
     let mut transaction = format!("start\ndelete {PRIVATE_REF}\n");
     let commit = match parent {
         Some(commit) if old_tree.as_ref() == Some(&new_tree) => commit,
         parent => {
-            let new = read::commit_of(repo, PRIVATE_REF)
+            let new = objects::commit_of(repo, PRIVATE_REF)
                 .await?
                 .ok_or_else(missing)?;
             let old = parent.unwrap_or_else(|| "0".repeat(new.len()));

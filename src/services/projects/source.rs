@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::domain::ProjectId;
 use crate::domain::project::{SealedCredential, Source};
 use crate::error::{Error, Result};
-use crate::git::refname;
+use crate::git::{Remote, refname};
 use crate::services::seal::{self, GitCredential};
 
 /// A source as it is asked for.
@@ -57,7 +57,7 @@ pub(super) async fn check(
             branch,
             credential,
         } => {
-            check_url(app, &url)?;
+            Remote::parse(&url, &app.config.sources.allowed_hosts)?;
             if let Some(branch) = &branch {
                 refname::check("source.branch", branch)?;
             }
@@ -138,17 +138,4 @@ async fn check_folder(app: &App, path: &str) -> Result<String> {
     real.into_os_string()
         .into_string()
         .map_err(|_| bad("the folder's path is not UTF-8"))
-}
-
-/// Only https, no credentials in the address.
-fn check_url(_app: &App, url: &str) -> Result<()> {
-    let bad = |why: &'static str| Error::invalid("source.url", why);
-    let parsed = url::Url::parse(url).map_err(|_| bad("the repository's https address"))?;
-    if parsed.scheme() != "https" || parsed.host_str().is_none_or(str::is_empty) {
-        return Err(bad("the repository's https address"));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(bad("put the username and password into source.credential"));
-    }
-    Ok(())
 }

@@ -1,0 +1,144 @@
+//! Archives sent by a caller.
+
+use std::io::{Seek, SeekFrom};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tokio::io::AsyncWriteExt;
+
+use crate::app::App;
+use crate::domain::ProjectId;
+use crate::domain::project::Source;
+use crate::error::{Code, Context, Error, Result};
+use crate::git::Imported;
+use crate::services::auth::Actor;
+use crate::services::projects::{Need, open};
+
+/// Takes an archive and makes it the newest commit of branch `upload`. Its kind
+/// is seen from its first bytes.
+///
+/// `length` is what the client announces; the body counts.
+///
+/// # Errors
+/// What [`open`] refuses; `CONFLICT` for a project whose commits come from
+/// elsewhere; `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `INVALID_INPUT`
+/// for the archive; `STORAGE_FULL`. Nothing is kept of a refused archive.
+pub async fn archive<E>(
+    app: &App,
+    actor: &Actor,
+    project: ProjectId,
+    length: Option<u64>,
+    body: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<Imported>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let found = open(app, actor, project, Need::Edit).await?;
+    match found.value.source {
+        Source::Upload => {}
+        Source::Git { .. } | Source::Local { .. } | Source::Push => {
+            return Err(Error::new(
+                Code::Conflict,
+                "the project's commits come from elsewhere; change its source to upload first",
+            ));
+        }
+    }
+    let limit = app.config.sources.max_upload_bytes;
+    if length.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    ensure_room(app, length.unwrap_or(0))?;
+    // Without a name, so that nothing of it outlives the request.
+    let folder = app.data.tmp();
+    let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder))
+        .await
+        .or_internal("make a temporary file")?
+        .map_err(no_room)?;
+    let file = receive(file, body, limit).await?;
+    let imported = app
+        .repos
+        .import_archive(project, file, app.clock.now())
+        .await?;
+    super::mark_synced(app, project, None).await?;
+    tracing::info!(
+        %project,
+        commit = imported.commit,
+        files = imported.files,
+        skipped_git = imported.skipped.git,
+        skipped_node_modules = imported.skipped.node_modules,
+        skipped_other = imported.skipped.other,
+        "took an uploaded archive"
+    );
+    Ok(imported)
+}
+
+/// The whole body as a file, rewound.
+async fn receive<E>(
+    file: std::fs::File,
+    body: impl Stream<Item = Result<Bytes, E>> + Send,
+    limit: u64,
+) -> Result<std::fs::File>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut file = tokio::fs::File::from_std(file);
+    let mut received = 0_u64;
+    let mut body = std::pin::pin!(body);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.or_code(
+            Code::BadRequest,
+            "read the upload to its end; send it again",
+        )?;
+        received += chunk.len() as u64;
+        if received > limit {
+            return Err(too_large(limit));
+        }
+        file.write_all(&chunk).await.map_err(no_room)?;
+    }
+    file.flush().await.map_err(no_room)?;
+    let mut file = file.into_std().await;
+    file.seek(SeekFrom::Start(0))
+        .or_internal("rewind an uploaded archive")?;
+    Ok(file)
+}
+
+/// Refuses before the disk is full, which the database would feel too.
+fn ensure_room(app: &App, length: u64) -> Result<()> {
+    let Ok(stat) = rustix::fs::statvfs(app.data.root()) else {
+        // Writing will tell.
+        return Ok(());
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < app.config.min_free_disk_bytes.saturating_add(length) {
+        return Err(Error::new(
+            Code::StorageFull,
+            "the server's disk is nearly full (MIN_FREE_DISK_MB); its operator must free some space",
+        ));
+    }
+    Ok(())
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(
+        Code::PayloadTooLarge,
+        format!(
+            "the archive has more than {} MB; leave out what is not source (node_modules, build \
+             output), or raise UPLOAD_MAX_MB",
+            limit >> 20
+        ),
+    )
+    .with("limit", limit)
+}
+
+fn no_room(cause: std::io::Error) -> Error {
+    let code = if cause.kind() == std::io::ErrorKind::StorageFull {
+        Code::StorageFull
+    } else {
+        Code::InternalError
+    };
+    Error::new(
+        code,
+        "the upload could not be stored; the server's disk may be full",
+    )
+    .caused_by(cause)
+}
