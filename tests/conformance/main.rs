@@ -6,5 +6,7 @@
 
 mod blobs;
 mod ephemeral;
+mod oracle;
+mod queue;
 mod store;
 mod subject;

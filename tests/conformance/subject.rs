@@ -17,18 +17,18 @@ use hivesync::store::{Batch, Claim, ClaimRequest, Expect, JobQueue, MetaStore, R
 use tempfile::TempDir;
 
 /// One adapter in a place of its own, with a clock that moves when told.
-pub struct Subject {
-    pub store: Arc<dyn MetaStore>,
-    pub queue: Arc<dyn JobQueue>,
-    pub clock: Arc<ManualClock>,
+pub(crate) struct Subject {
+    pub(crate) store: Arc<dyn MetaStore>,
+    pub(crate) queue: Arc<dyn JobQueue>,
+    pub(crate) clock: Arc<ManualClock>,
     folder: Option<TempDir>,
 }
 
-pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
-pub const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 impl Subject {
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let store = Arc::new(MemoryStore::new(clock.clone()));
         Self {
@@ -39,7 +39,7 @@ impl Subject {
         }
     }
 
-    pub fn redb() -> Self {
+    pub(crate) fn redb() -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let folder = TempDir::new().unwrap();
         let store = open_redb(&folder, clock.clone());
@@ -52,7 +52,7 @@ impl Subject {
     }
 
     /// Closes a store that has a file, and opens it again.
-    pub fn reopen(self) -> Self {
+    pub(crate) fn reopen(self) -> Self {
         let Some(folder) = self.folder else {
             return self;
         };
@@ -66,45 +66,45 @@ impl Subject {
         }
     }
 
-    pub async fn put(&self, record: Record) -> Result<()> {
+    pub(crate) async fn put(&self, record: Record) -> Result<()> {
         self.store
             .commit(Batch::new().put(record, Expect::Any))
             .await
             .map(drop)
     }
 
-    pub async fn enqueue(&self, job: NewJob) -> JobId {
+    pub(crate) async fn enqueue(&self, job: NewJob) -> JobId {
         let ids = self.store.commit(Batch::new().enqueue(job)).await.unwrap();
         ids.into_iter().next().unwrap()
     }
 
-    pub async fn cancel(&self, id: &JobId) -> Result<()> {
+    pub(crate) async fn cancel(&self, id: &JobId) -> Result<()> {
         self.store
             .commit(Batch::new().cancel(id.clone()))
             .await
             .map(drop)
     }
 
-    pub async fn job(&self, id: &JobId) -> Job {
+    pub(crate) async fn job(&self, id: &JobId) -> Job {
         self.store.job(id).await.unwrap().unwrap()
     }
 
     /// Claims from the queue of builds.
-    pub async fn claim(&self) -> Option<(Claim, Job)> {
+    pub(crate) async fn claim(&self) -> Option<(Claim, Job)> {
         self.queue.claim(&builds()).await.unwrap()
     }
 
     /// The id of the next job claimed, or nothing.
-    pub async fn claim_id(&self) -> Option<JobId> {
+    pub(crate) async fn claim_id(&self) -> Option<JobId> {
         self.claim().await.map(|(claim, _)| claim.job)
     }
 }
 
-pub fn database(folder: &TempDir) -> PathBuf {
+pub(crate) fn database(folder: &TempDir) -> PathBuf {
     folder.path().join("hivesync.redb")
 }
 
-pub fn open_redb(folder: &TempDir, clock: Arc<ManualClock>) -> Arc<RedbStore> {
+pub(crate) fn open_redb(folder: &TempDir, clock: Arc<ManualClock>) -> Arc<RedbStore> {
     Arc::new(RedbStore::open(&database(folder), clock).unwrap())
 }
 
@@ -128,14 +128,14 @@ macro_rules! for_every_adapter {
 pub(crate) use for_every_adapter;
 
 #[track_caller]
-pub fn assert_code<T: std::fmt::Debug>(outcome: Result<T>, code: Code) {
+pub(crate) fn assert_code<T: std::fmt::Debug>(outcome: Result<T>, code: Code) {
     match outcome {
         Ok(value) => panic!("expected {code:?}, got {value:?}"),
         Err(error) => assert_eq!(error.code, code, "{}", error.chain()),
     }
 }
 
-pub fn builds() -> ClaimRequest {
+pub(crate) fn builds() -> ClaimRequest {
     ClaimRequest {
         queues: vec![Queue::PreviewBuild],
         worker: "worker-1".to_owned(),
@@ -144,18 +144,18 @@ pub fn builds() -> ClaimRequest {
     }
 }
 
-pub fn limited(group_limit: u32) -> ClaimRequest {
+pub(crate) fn limited(group_limit: u32) -> ClaimRequest {
     ClaimRequest {
         group_limit,
         ..builds()
     }
 }
 
-pub fn job_id(number: u64) -> JobId {
+pub(crate) fn job_id(number: u64) -> JobId {
     format!("job_{number:026}").parse().unwrap()
 }
 
-pub fn job(number: u64) -> NewJob {
+pub(crate) fn job(number: u64) -> NewJob {
     NewJob {
         id: job_id(number),
         queue: Queue::PreviewBuild,
@@ -169,7 +169,7 @@ pub fn job(number: u64) -> NewJob {
     }
 }
 
-pub fn user(id: i64, username: &str) -> User {
+pub(crate) fn user(id: i64, username: &str) -> User {
     User {
         id: UserId(id),
         email: format!("{username}@example.com"),
@@ -183,7 +183,7 @@ pub fn user(id: i64, username: &str) -> User {
     }
 }
 
-pub fn session(id: &str, user: i64) -> Session {
+pub(crate) fn session(id: &str, user: i64) -> Session {
     Session {
         id: id.to_owned(),
         user_id: UserId(user),
@@ -192,7 +192,7 @@ pub fn session(id: &str, user: i64) -> Session {
     }
 }
 
-pub fn api_token(id: i64, user: i64) -> ApiToken {
+pub(crate) fn api_token(id: i64, user: i64) -> ApiToken {
     ApiToken {
         id,
         user_id: UserId(user),
@@ -204,7 +204,7 @@ pub fn api_token(id: i64, user: i64) -> ApiToken {
     }
 }
 
-pub fn project(id: i64, owner: i64) -> Project {
+pub(crate) fn project(id: i64, owner: i64) -> Project {
     Project {
         id: ProjectId(id),
         name: format!("project {id}"),
@@ -218,7 +218,7 @@ pub fn project(id: i64, owner: i64) -> Project {
     }
 }
 
-pub fn member(project: i64, user: i64) -> Member {
+pub(crate) fn member(project: i64, user: i64) -> Member {
     Member {
         project_id: ProjectId(project),
         user_id: UserId(user),
@@ -228,7 +228,7 @@ pub fn member(project: i64, user: i64) -> Member {
 }
 
 /// A queued iOS preview of project `project`, `number` seconds after the start.
-pub fn preview(number: u64, project: i64) -> Preview {
+pub(crate) fn preview(number: u64, project: i64) -> Preview {
     let created_at = START.after(Duration::from_secs(number));
     Preview {
         id: job_id(number),
@@ -241,7 +241,7 @@ pub fn preview(number: u64, project: i64) -> Preview {
         build_key: format!("key {number}"),
         token: TokenFacts {
             issued_at: created_at,
-            expires_at: created_at.after(Duration::from_secs(300)),
+            expires_at: created_at.after(Duration::from_mins(5)),
             version: 1,
         },
         status: PreviewStatus::Queued,

@@ -14,7 +14,7 @@ async fn add_users(subject: &Subject, names: &[&str]) {
     }
 }
 
-pub async fn emails_and_usernames_are_unique(subject: &Subject) {
+pub(super) async fn emails_and_usernames_are_unique(subject: &Subject) {
     add_users(subject, &["ada"]).await;
     let mut same_email = user(2, "bob");
     same_email.email = "ADA@Example.com".into();
@@ -40,7 +40,7 @@ pub async fn emails_and_usernames_are_unique(subject: &Subject) {
     subject.put(Record::User(respelled)).await.unwrap();
 }
 
-pub async fn a_freed_name_can_be_taken(subject: &Subject) {
+pub(super) async fn a_freed_name_can_be_taken(subject: &Subject) {
     add_users(subject, &["ada", "bob"]).await;
     subject
         .put(Record::User(user(1, "countess")))
@@ -60,7 +60,7 @@ pub async fn a_freed_name_can_be_taken(subject: &Subject) {
     assert_eq!(found.unwrap().value.id, UserId(3));
 }
 
-pub async fn logins_are_email_or_username(subject: &Subject) {
+pub(super) async fn logins_are_email_or_username(subject: &Subject) {
     add_users(subject, &["Ada", "bob"]).await;
     for login in ["ada", "ADA", "ada@example.com", "Ada@Example.COM"] {
         let found = subject.store.user_by_login(login).await.unwrap();
@@ -72,7 +72,7 @@ pub async fn logins_are_email_or_username(subject: &Subject) {
     }
 }
 
-pub async fn user_search_is_by_prefix_and_ordered(subject: &Subject) {
+pub(super) async fn user_search_is_by_prefix_and_ordered(subject: &Subject) {
     add_users(subject, &["zoe", "Anna", "andy", "bob", "anton"]).await;
     let mut by_email = user(6, "yves");
     by_email.email = "AN.other@example.com".into();
@@ -88,7 +88,7 @@ pub async fn user_search_is_by_prefix_and_ordered(subject: &Subject) {
     assert!(names("an", 0).await.is_empty());
 }
 
-pub async fn users_are_paged_by_id(subject: &Subject) {
+pub(super) async fn users_are_paged_by_id(subject: &Subject) {
     add_users(subject, &["eve", "dan", "carol", "bob", "ada"]).await;
     let mut page = Page::first(2);
     let mut ids = Vec::new();
@@ -105,7 +105,7 @@ pub async fn users_are_paged_by_id(subject: &Subject) {
     assert_eq!((all.items.len(), all.next), (5, None));
 }
 
-pub async fn admins_are_noticed(subject: &Subject) {
+pub(super) async fn admins_are_noticed(subject: &Subject) {
     let mut admin = user(1, "ada");
     subject.put(Record::User(admin.clone())).await.unwrap();
     assert!(!subject.store.has_admin().await.unwrap());
@@ -122,7 +122,7 @@ pub async fn admins_are_noticed(subject: &Subject) {
     assert!(!subject.store.has_admin().await.unwrap());
 }
 
-pub async fn sessions_come_and_go(subject: &Subject) {
+pub(super) async fn sessions_come_and_go(subject: &Subject) {
     for (id, owner) in [("aa", 1), ("bb", 1), ("cc", 2)] {
         subject
             .put(Record::Session(session(id, owner)))
@@ -144,7 +144,7 @@ pub async fn sessions_come_and_go(subject: &Subject) {
     assert!(ids(3).await.is_empty());
 }
 
-pub async fn api_tokens_come_and_go(subject: &Subject) {
+pub(super) async fn api_tokens_come_and_go(subject: &Subject) {
     for (id, owner) in [(1, 1), (2, 2), (3, 1), (4, 1)] {
         subject
             .put(Record::ApiToken(api_token(id, owner)))
@@ -182,7 +182,7 @@ pub async fn api_tokens_come_and_go(subject: &Subject) {
     assert_eq!(gone.unwrap(), None);
 }
 
-pub async fn an_api_token_has_its_own_digest(subject: &Subject) {
+pub(super) async fn an_api_token_has_its_own_digest(subject: &Subject) {
     subject
         .put(Record::ApiToken(api_token(1, 1)))
         .await
@@ -192,7 +192,7 @@ pub async fn an_api_token_has_its_own_digest(subject: &Subject) {
     assert_code(subject.put(Record::ApiToken(twin)).await, Code::Conflict);
 }
 
-pub async fn a_link_is_used_once(subject: &Subject) {
+pub(super) async fn a_link_is_used_once(subject: &Subject) {
     let link = OneTimeLink {
         digest: "d".repeat(64),
         purpose: LinkPurpose::Setup,
@@ -218,7 +218,7 @@ pub async fn a_link_is_used_once(subject: &Subject) {
     }
 }
 
-pub async fn deleting_a_user_takes_what_is_theirs(subject: &Subject) {
+pub(super) async fn deleting_a_user_takes_what_is_theirs(subject: &Subject) {
     add_users(subject, &["ada", "bob"]).await;
     subject.put(Record::Project(project(1, 1))).await.unwrap();
     for id in [1, 2] {

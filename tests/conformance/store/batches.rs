@@ -11,7 +11,7 @@ use hivesync::store::{Batch, Expect, Record, Sequence};
 
 use crate::subject::{LEASE, Subject, assert_code, job, job_id, preview, project, user};
 
-pub async fn commit_is_atomic(subject: &Subject) {
+pub(super) async fn commit_is_atomic(subject: &Subject) {
     let store = &subject.store;
     subject.put(Record::User(user(1, "ada"))).await.unwrap();
     let batch = Batch::new()
@@ -26,7 +26,7 @@ pub async fn commit_is_atomic(subject: &Subject) {
     assert_eq!(subject.claim_id().await, None);
 }
 
-pub async fn expectations_are_checked(subject: &Subject) {
+pub(super) async fn expectations_are_checked(subject: &Subject) {
     let store = &subject.store;
     let put = |expect| Batch::new().put(Record::Project(project(1, 1)), expect);
     let delete = |expect| Batch::new().delete(RecordKey::Project(ProjectId(1)), expect);
@@ -50,7 +50,7 @@ pub async fn expectations_are_checked(subject: &Subject) {
     assert_eq!(store.project(ProjectId(1)).await.unwrap(), None);
 }
 
-pub async fn revisions_count_the_puts(subject: &Subject) {
+pub(super) async fn revisions_count_the_puts(subject: &Subject) {
     for revision in 1..=3 {
         subject.put(Record::User(user(1, "ada"))).await.unwrap();
         let found = subject.store.user(UserId(1)).await.unwrap().unwrap();
@@ -63,7 +63,7 @@ pub async fn revisions_count_the_puts(subject: &Subject) {
     assert_eq!(found.revision, 1);
 }
 
-pub async fn a_batch_names_nothing_twice(subject: &Subject) {
+pub(super) async fn a_batch_names_nothing_twice(subject: &Subject) {
     let twice = Batch::new()
         .put(Record::User(user(1, "ada")), Expect::Any)
         .delete(RecordKey::User(UserId(1)), Expect::Any);
@@ -76,7 +76,7 @@ pub async fn a_batch_names_nothing_twice(subject: &Subject) {
     assert_eq!(subject.job(&job_id(1)).await.state, JobState::Queued);
 }
 
-pub async fn jobs_enter_with_their_records(subject: &Subject) {
+pub(super) async fn jobs_enter_with_their_records(subject: &Subject) {
     let batch = Batch::new()
         .put(Record::Preview(preview(1, 1)), Expect::Absent)
         .enqueue(job(1))
@@ -90,7 +90,7 @@ pub async fn jobs_enter_with_their_records(subject: &Subject) {
     assert!(subject.store.preview(&job_id(1)).await.unwrap().is_some());
 }
 
-pub async fn a_job_id_is_used_once(subject: &Subject) {
+pub(super) async fn a_job_id_is_used_once(subject: &Subject) {
     subject.enqueue(job(1)).await;
     let again = Batch::new()
         .put(Record::User(user(1, "ada")), Expect::Any)
@@ -99,7 +99,7 @@ pub async fn a_job_id_is_used_once(subject: &Subject) {
     assert_eq!(subject.store.user(UserId(1)).await.unwrap(), None);
 }
 
-pub async fn an_oversized_payload_is_refused(subject: &Subject) {
+pub(super) async fn an_oversized_payload_is_refused(subject: &Subject) {
     let mut large = job(1);
     large.payload = "x".repeat((1 << 20) + 1);
     let outcome = subject.store.commit(Batch::new().enqueue(large)).await;
@@ -110,7 +110,7 @@ pub async fn an_oversized_payload_is_refused(subject: &Subject) {
     assert_eq!(subject.job(&job_id(1)).await.payload.len(), 1 << 20);
 }
 
-pub async fn cancelling_needs_a_job_that_has_not_ended(subject: &Subject) {
+pub(super) async fn cancelling_needs_a_job_that_has_not_ended(subject: &Subject) {
     assert_code(subject.cancel(&job_id(1)).await, Code::JobNotFound);
     subject.enqueue(job(1)).await;
     let (claim, _) = subject.claim().await.unwrap();
@@ -122,7 +122,7 @@ pub async fn cancelling_needs_a_job_that_has_not_ended(subject: &Subject) {
     assert_eq!(subject.store.user(UserId(1)).await.unwrap(), None);
 }
 
-pub async fn a_late_claim_writes_nothing(subject: &Subject) {
+pub(super) async fn a_late_claim_writes_nothing(subject: &Subject) {
     subject.enqueue(job(1)).await;
     let (late, _) = subject.claim().await.unwrap();
     let write = || Batch::new().put(Record::Preview(preview(1, 1)), Expect::Any);
@@ -138,7 +138,7 @@ pub async fn a_late_claim_writes_nothing(subject: &Subject) {
     subject.store.commit(write().under(&held)).await.unwrap();
 }
 
-pub async fn sequences_never_repeat(subject: &Subject) {
+pub(super) async fn sequences_never_repeat(subject: &Subject) {
     assert_eq!(subject.store.allocate(Sequence::User).await.unwrap(), 1);
     assert_eq!(subject.store.allocate(Sequence::Project).await.unwrap(), 1);
     let many = (0..50).map(|_| subject.store.allocate(Sequence::User));
@@ -150,7 +150,7 @@ pub async fn sequences_never_repeat(subject: &Subject) {
     assert_eq!(given, (2..=51).collect());
 }
 
-pub async fn a_ping_is_answered(subject: &Subject) {
+pub(super) async fn a_ping_is_answered(subject: &Subject) {
     subject.store.ping().await.unwrap();
     assert!(["memory", "redb"].contains(&subject.store.name()));
 }

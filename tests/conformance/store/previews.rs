@@ -78,7 +78,7 @@ fn filters() -> Vec<PreviewFilter> {
     all
 }
 
-pub async fn previews_are_filtered(subject: &Subject) {
+pub(super) async fn previews_are_filtered(subject: &Subject) {
     let previews = varied(48);
     put_all(subject, &previews).await;
     for filter in filters() {
@@ -98,7 +98,7 @@ pub async fn previews_are_filtered(subject: &Subject) {
     assert!(walk(subject, &future, 5).await.is_empty());
 }
 
-pub async fn preview_pages_are_stable(subject: &Subject) {
+pub(super) async fn preview_pages_are_stable(subject: &Subject) {
     for number in 1..=6 {
         put_all(subject, &[preview(number, 1)]).await;
     }
@@ -121,7 +121,7 @@ pub async fn preview_pages_are_stable(subject: &Subject) {
     assert_eq!(third.next, None);
 }
 
-pub async fn a_status_moves_between_listings(subject: &Subject) {
+pub(super) async fn a_status_moves_between_listings(subject: &Subject) {
     let mut one = preview(1, 1);
     put_all(subject, &[one.clone(), preview(2, 1)]).await;
     one.status = PreviewStatus::Failed;
@@ -137,7 +137,7 @@ pub async fn a_status_moves_between_listings(subject: &Subject) {
     assert_eq!(walk(subject, &PreviewFilter::default(), 5).await.len(), 2);
 }
 
-pub async fn previews_are_found_by_token_and_build_key(subject: &Subject) {
+pub(super) async fn previews_are_found_by_token_and_build_key(subject: &Subject) {
     let mut older = preview(1, 1);
     let mut newer = preview(2, 1);
     older.build_key = "same".into();
@@ -162,7 +162,7 @@ pub async fn previews_are_found_by_token_and_build_key(subject: &Subject) {
     assert_eq!(found.unwrap(), None);
 }
 
-pub async fn active_previews_are_those_not_final(subject: &Subject) {
+pub(super) async fn active_previews_are_those_not_final(subject: &Subject) {
     let previews = varied(24);
     put_all(subject, &previews).await;
     for project in [ProjectId(1), ProjectId(2), ProjectId(3)] {
@@ -177,7 +177,7 @@ pub async fn active_previews_are_those_not_final(subject: &Subject) {
     }
 }
 
-pub async fn deleted_previews_leave_no_trace(subject: &Subject) {
+pub(super) async fn deleted_previews_leave_no_trace(subject: &Subject) {
     put_all(subject, &[preview(1, 1), preview(2, 1)]).await;
     let delete = || Batch::new().delete(RecordKey::Preview(job_id(1)), Expect::Revision(1));
     subject.store.commit(delete()).await.unwrap();
@@ -193,7 +193,7 @@ pub async fn deleted_previews_leave_no_trace(subject: &Subject) {
     assert_eq!(active, [preview(2, 1)]);
 }
 
-pub async fn foreign_cursors_are_refused(subject: &Subject) {
+pub(super) async fn foreign_cursors_are_refused(subject: &Subject) {
     let page = |bytes: &[u8]| Page {
         limit: 5,
         cursor: Some(Cursor(bytes.to_vec())),
@@ -212,7 +212,7 @@ pub async fn foreign_cursors_are_refused(subject: &Subject) {
     assert_code(Cursor::decode("not base64!"), Code::BadRequest);
 }
 
-pub async fn page_sizes_are_bounded(subject: &Subject) {
+pub(super) async fn page_sizes_are_bounded(subject: &Subject) {
     put_all(subject, &varied(3)).await;
     let filter = PreviewFilter::default();
     let found = subject.store.previews(&filter, &Page::first(0)).await;

@@ -16,7 +16,7 @@ async fn listed(subject: &Subject, user: i64) -> Vec<i64> {
     found.items.iter().map(|project| project.id.0).collect()
 }
 
-pub async fn projects_are_listed_newest_first(subject: &Subject) {
+pub(super) async fn projects_are_listed_newest_first(subject: &Subject) {
     for id in 1..=5 {
         let owner = if id == 3 { 2 } else { 1 };
         subject
@@ -42,7 +42,7 @@ pub async fn projects_are_listed_newest_first(subject: &Subject) {
     assert_eq!(listed(subject, 1).await, [6, 5, 4, 2, 1]);
 }
 
-pub async fn a_project_changes_hands(subject: &Subject) {
+pub(super) async fn a_project_changes_hands(subject: &Subject) {
     subject.put(Record::Project(project(1, 1))).await.unwrap();
     subject.put(Record::Project(project(1, 2))).await.unwrap();
     assert!(listed(subject, 1).await.is_empty());
@@ -61,7 +61,7 @@ pub async fn a_project_changes_hands(subject: &Subject) {
     assert_eq!(listed(subject, 1).await, [1]);
 }
 
-pub async fn a_member_needs_a_project(subject: &Subject) {
+pub(super) async fn a_member_needs_a_project(subject: &Subject) {
     let orphan = subject.put(Record::Member(member(1, 2))).await;
     assert_code(orphan, Code::ProjectNotFound);
     let together = Batch::new()
@@ -75,7 +75,7 @@ pub async fn a_member_needs_a_project(subject: &Subject) {
     assert_eq!(listed(subject, 2).await, [1]);
 }
 
-pub async fn members_are_paged_by_user(subject: &Subject) {
+pub(super) async fn members_are_paged_by_user(subject: &Subject) {
     subject.put(Record::Project(project(1, 1))).await.unwrap();
     subject.put(Record::Project(project(2, 1))).await.unwrap();
     for user in [9, 3, 7, 5] {
@@ -94,7 +94,7 @@ pub async fn members_are_paged_by_user(subject: &Subject) {
     assert_eq!(found.unwrap(), None);
 }
 
-pub async fn deleting_a_project_takes_its_members(subject: &Subject) {
+pub(super) async fn deleting_a_project_takes_its_members(subject: &Subject) {
     for id in [1, 2] {
         subject.put(Record::Project(project(id, 1))).await.unwrap();
         subject.put(Record::Member(member(id, 2))).await.unwrap();
