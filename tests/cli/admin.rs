@@ -1,49 +1,17 @@
 //! `hivesync admin`, with a server running and without one: the same answers.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
+use crate::client::create_user;
 use crate::common::{Answer, PASSWORD, client};
-use crate::process::{Home, Ran};
-
-fn create(home: &Home, username: &str, role: &str) -> Ran {
-    let mut command = home.command(&[
-        "admin",
-        "create-user",
-        "--username",
-        username,
-        "--email",
-        &format!("{username}@example.com"),
-        "--role",
-        role,
-        "--password-file",
-        "-",
-        "--json",
-    ]);
-    with_input(&mut command, PASSWORD)
-}
-
-fn with_input(command: &mut Command, input: &str) -> Ran {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(input.as_bytes()).expect("written");
-    drop(stdin);
-    Ran::of(child.wait_with_output().expect("it ends"))
-}
+use crate::process::Home;
 
 #[tokio::test]
 async fn accounts_are_made_beside_a_running_server() {
     let home = Home::new();
     let server = home.serve();
-    let made = create(&home, "ada", "admin").expect(0).json();
+    let made = create_user(&home, "ada", "admin").expect(0).json();
     assert_eq!(made["username"], "ada");
     assert_eq!(made["role"], "admin");
     assert!(made.get("password").is_none() && made.get("password_hash").is_none());
@@ -55,7 +23,7 @@ async fn accounts_are_made_beside_a_running_server() {
         .bearer_auth(token.as_str().expect("a token"));
     assert_eq!(Answer::of(deep).await.expect(200)["serving"], true);
 
-    let again = create(&home, "ada", "admin").expect(1);
+    let again = create_user(&home, "ada", "admin").expect(1);
     assert!(!again.stderr.is_empty());
     let link = home.run(&["admin", "setup-link"]).expect(1);
     assert!(link.stderr.contains("create-user"), "{link:?}");
@@ -65,8 +33,8 @@ async fn accounts_are_made_beside_a_running_server() {
 #[test]
 fn accounts_are_made_without_a_server() {
     let home = Home::new();
-    create(&home, "ada", "admin").expect(0);
-    create(&home, "ada", "user").expect(1);
+    create_user(&home, "ada", "admin").expect(0);
+    create_user(&home, "ada", "user").expect(1);
     // The server that starts later knows them: no setup link is needed.
     let server = home.serve();
     assert!(

@@ -2,10 +2,13 @@
 
 mod admin;
 mod bare;
+mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
+mod crash;
 mod health;
+mod preview;
 mod process;
 mod requests;
 mod stopping;
