@@ -43,6 +43,16 @@ pub fn check(field: &str, name: &str) -> Result<()> {
     }
 }
 
+/// # Errors
+/// `INVALID_INPUT` naming `field`.
+pub fn check_branch(field: &str, name: &str) -> Result<()> {
+    if is_valid(name) {
+        Ok(())
+    } else {
+        Err(Error::invalid(field, "not a name that a branch can have"))
+    }
+}
+
 /// Whether `text` can be (the start of) a commit id.
 #[must_use]
 pub fn is_commit_id(text: &str) -> bool {

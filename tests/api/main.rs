@@ -8,6 +8,7 @@ mod git_server;
 mod sources;
 
 mod accounts;
+mod project_sources;
 mod repositories;
 mod sessions;
 mod setup;

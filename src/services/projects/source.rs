@@ -59,7 +59,7 @@ pub(super) async fn check(
         } => {
             Remote::parse(&url, &app.config.sources.allowed_hosts)?;
             if let Some(branch) = &branch {
-                refname::check("source.branch", branch)?;
+                refname::check_branch("source.branch", branch)?;
             }
             let credential = resolve(app, project, credential, &url, old)?;
             Ok(Source::Git {
