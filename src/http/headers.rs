@@ -2,9 +2,9 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RANGE, REFERRER_POLICY, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RANGE, REFERRER_POLICY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method, Response};
 use axum::middleware::Next;
@@ -30,6 +30,7 @@ pub(super) async fn security(
 ) -> axum::response::Response {
     let mut response = next.run(request).await;
     let is_page = content_type(&response).starts_with("text/html");
+    let is_data = content_type(&response).starts_with("application/json");
     let headers = response.headers_mut();
     let mut default = |name: HeaderName, value: &'static str| {
         headers
@@ -43,6 +44,10 @@ pub(super) async fn security(
         CONTENT_SECURITY_POLICY,
         if is_page { PAGE_POLICY } else { DATA_POLICY },
     );
+    if is_data {
+        // Answers depend on who asks, and some hold tokens.
+        default(CACHE_CONTROL, "no-store");
+    }
     let https = app
         .config
         .server

@@ -50,12 +50,22 @@ async fn half_sent_heads_are_closed() {
         let answer = last_words(&mut stream).await;
         assert!(!answer.starts_with("HTTP/1.1 200"), "{sent:?}: {answer}");
     }
+    // The same after a whole request, where silence would be borne with.
+    let mut stream = connect(&server).await;
+    let sent = "GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\n";
+    let (first, second) = sent.split_at(sent.find("\r\n\r\n").expect("an end") + 4);
+    stream.write_all(first.as_bytes()).await.expect("written");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    stream.write_all(second.as_bytes()).await.expect("written");
+    last_words(&mut stream).await;
     server.stop().await;
 }
 
 #[tokio::test]
 async fn quiet_connections_are_closed() {
-    let limits = short(Duration::from_millis(50), Duration::from_millis(50));
+    let limits = short(Duration::from_mins(1), Duration::from_millis(50));
     let server = Setup::new().limits(limits).start().await;
     let mut stream = connect(&server).await;
     stream

@@ -112,6 +112,9 @@ async fn every_answer_has_the_security_headers() {
         let answer = raw(&server, Method::GET, path).await;
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        if path != "/api/docs/" {
+            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        }
         assert!(
             answer
                 .header("content-security-policy")

@@ -15,10 +15,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 
 use super::Limits;
-use super::io::{Patient, Unread};
+use super::io::{Notes, Patient, Unread};
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
 
@@ -41,9 +42,9 @@ pub(super) async fn refuse<S>(stream: S, limits: Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let unread = Unread::default();
-    unread.note();
-    let mut stream = Patient::new(stream, limits.stall, unread);
+    let notes = Notes::default();
+    notes.unread().note();
+    let mut stream = Patient::new(stream, limits.stall, notes);
     // A client that is gone, or takes too long, needs no refusal.
     let _ = tokio::time::timeout(FAREWELL, async {
         stream.write_all(REFUSAL).await?;
@@ -64,7 +65,9 @@ impl Protocol {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.header)
+            // Its clock runs on quiet connections, too; ours ([`idle`]) only
+            // from a head's first byte.
+            .header_read_timeout(None)
             .max_buf_size(HEAD);
         builder
             .http2()
@@ -88,8 +91,9 @@ impl Protocol {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (busy, mut running) = watch::channel(0_usize);
-        let unread = Unread::default();
-        let io = TokioIo::new(Patient::new(stream, self.limits.stall, unread.clone()));
+        let notes = Notes::default();
+        let unread = notes.unread().clone();
+        let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes.clone()));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let request = request.map(|body| Asked {
@@ -107,12 +111,17 @@ impl Protocol {
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
             () = life.stopping().cancelled() => {}
-            () = idle(&mut running, self.limits.header, self.limits.idle) => {}
+            () = idle(&mut running, &notes, self.limits) => {}
         }
         connection.as_mut().graceful_shutdown();
+        let farewell = Limits {
+            header: FAREWELL,
+            idle: FAREWELL,
+            ..self.limits
+        };
         tokio::select! {
             ended = connection.as_mut() => report(ended),
-            () = idle(&mut running, FAREWELL, FAREWELL) => {}
+            () = idle(&mut running, &notes, farewell) => {}
             () = life.halting().cancelled() => {}
         }
     }
@@ -125,22 +134,32 @@ fn report(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     }
 }
 
-/// Returns when no request has run for `first`, or, after the first request,
-/// for `later`.
-async fn idle(running: &mut watch::Receiver<usize>, first: Duration, later: Duration) {
-    let mut limit = first;
+/// Returns when the connection has been quiet, or at the head of a request,
+/// for longer than its limit.
+async fn idle(running: &mut watch::Receiver<usize>, notes: &Notes, limits: Limits) {
+    // A new connection shall say what it wants.
+    let mut deadline = Instant::now() + limits.header;
+    let mut in_head = true;
     loop {
         let quiet = *running.borrow_and_update() == 0;
         tokio::select! {
-            () = tokio::time::sleep(limit), if quiet => return,
+            () = sleep_until(deadline), if quiet => return,
+            // Only the first byte counts: a head that trickles in has no more
+            // time than another.
+            () = notes.heard(), if quiet && !in_head => {
+                in_head = true;
+                deadline = deadline.min(Instant::now() + limits.header);
+            }
             changed = running.changed() => {
                 if changed.is_err() {
                     // The connection has dropped its service: it is ending.
                     return;
                 }
+                in_head = false;
+                notes.forget();
+                deadline = Instant::now() + limits.idle;
             }
         }
-        limit = later;
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How long, and for how many bytes, a connection is still read from after our
@@ -21,8 +23,32 @@ pub(super) struct Patient<S> {
     stall: Duration,
     /// Running while a write makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
-    unread: Unread,
+    notes: Notes,
     closing: Option<Closing>,
+}
+
+/// What the stream and the requests on it tell each other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notes {
+    unread: Unread,
+    heard: Arc<Notify>,
+}
+
+impl Notes {
+    /// See [`Unread`].
+    pub(super) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
+    /// Returns when the client has said something since the last call.
+    pub(super) async fn heard(&self) {
+        self.heard.notified().await;
+    }
+
+    /// What the client has said until now was the request that is answered.
+    pub(super) fn forget(&self) {
+        let _ = self.heard.notified().now_or_never();
+    }
 }
 
 /// Whether the client may still be sending what nobody reads.
@@ -50,12 +76,12 @@ struct Closing {
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, stall: Duration, unread: Unread) -> Self {
+    pub(super) fn new(stream: S, stall: Duration, notes: Notes) -> Self {
         Self {
             stream,
             stall,
             stalled: None,
-            unread,
+            notes,
             closing: None,
         }
     }
@@ -83,7 +109,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.notes.heard.notify_one();
+        }
+        polled
     }
 }
 
@@ -120,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         if this.closing.is_none() {
             let polled = Pin::new(&mut this.stream).poll_shutdown(cx);
             ready!(this.progress(cx, polled))?;
-            if !this.unread.is_likely() {
+            if !this.notes.unread.is_likely() {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -152,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_given_up() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut stream = Patient::new(ours, Duration::from_millis(5), Unread::default());
+        let mut stream = Patient::new(ours, Duration::from_millis(5), Notes::default());
         let error = stream.write_all(&[0; 64]).await.expect_err("given up");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
@@ -170,9 +201,9 @@ mod tests {
                 .expect("the answer");
             answer
         });
-        let unread = Unread::default();
-        unread.note();
-        let mut stream = Patient::new(ours, Duration::from_secs(5), unread);
+        let notes = Notes::default();
+        notes.unread().note();
+        let mut stream = Patient::new(ours, Duration::from_secs(5), notes);
         stream.write_all(b"refused").await.expect("written");
         stream.shutdown().await.expect("closed");
         assert_eq!(client.await.expect("the client"), "refused");

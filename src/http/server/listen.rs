@@ -202,3 +202,26 @@ pub fn make_room(connections: usize) -> usize {
     }
     connections.min(room)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_data_folder_may_lie_deep() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Longer than any socket's address can be.
+        let deep = folder.path().join("deep/".repeat(30));
+        fs::create_dir_all(&deep).expect("made");
+        let path = deep.join("hivesync.sock");
+        let socket = operator_socket(&path).expect("bound");
+        let refused = operator_socket(&path).expect_err("it is in use");
+        assert_eq!(refused.code, Code::Conflict);
+        let client = connect_operator(&path).await.expect("no error");
+        assert!(client.is_some());
+        drop(socket);
+        assert!(!path.exists());
+        let nobody = connect_operator(&path).await.expect("no error");
+        assert!(nobody.is_none());
+    }
+}

@@ -26,10 +26,11 @@ use listen::Listener;
 pub struct Limits {
     /// Connections at a time; the next one is told 503 and closed.
     pub connections: usize,
-    /// For the whole head of a request, counted from the moment the server is
-    /// ready to read it: a quiet keep-alive connection ends with it too.
+    /// For the whole head of a request, from its first byte; on a new
+    /// connection from the start.
     pub header: Duration,
-    /// For a connection (of HTTP/2) on which no request runs.
+    /// For a connection on which no request runs. Longer than the minute for
+    /// which proxies commonly keep theirs: who closes second meets no reset.
     pub idle: Duration,
     /// For a client that takes nothing of what it is sent.
     pub stall: Duration,
@@ -41,7 +42,7 @@ impl Limits {
         Self {
             connections,
             header: Duration::from_secs(20),
-            idle: Duration::from_mins(1),
+            idle: Duration::from_secs(75),
             stall: Duration::from_mins(1),
         }
     }
