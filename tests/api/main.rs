@@ -1,13 +1,16 @@
 //! The services and their HTTP routes, by subject.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[path = "../common/git_server.rs"]
 mod git_server;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/previews.rs"]
+mod previews_world;
 #[path = "../common/sources.rs"]
 mod sources;
 
 mod accounts;
+mod previews;
 mod project_sources;
 mod repositories;
 mod sessions;

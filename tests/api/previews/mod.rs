@@ -1,0 +1,8 @@
+//! Previews over HTTP, with the test in the worker's place.
+
+mod downloads;
+mod events;
+mod jobs;
+mod pages;
+mod tokens;
+mod web;
