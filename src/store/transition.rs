@@ -80,6 +80,21 @@ pub(super) fn check_retry(job: Option<&Job>, id: &JobId) -> Result<()> {
     }
 }
 
+/// Whether putting a preview asks for its build key: it begins to be under
+/// way. `old` is its row until now.
+pub(super) fn takes_build_key(old: Option<&Preview>, new: &Preview) -> bool {
+    let held = old.is_some_and(|old| !old.status.is_final() && old.build_key == new.build_key);
+    !new.status.is_final() && !held
+}
+
+/// A build is refused because `other` is under way and does the same.
+pub(super) fn key_is_built(other: &JobId) -> Error {
+    Error::new(
+        Code::Conflict,
+        format!("{other} is under way already and builds the same"),
+    )
+}
+
 /// A retry is refused because `other` waits already under the same key.
 pub(super) fn key_is_queued(other: &JobId) -> Error {
     Error::new(

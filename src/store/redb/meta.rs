@@ -246,7 +246,7 @@ impl MetaStore for RedbStore {
 }
 
 /// After every job id.
-const LAST_ID: &str = "~";
+pub(super) const LAST_ID: &str = "~";
 
 fn list_previews(
     txn: &ReadTransaction,

@@ -5,12 +5,15 @@
 //! together. So every filter of the administration reads only what it shows;
 //! a filter within one project or user passes over that one's other previews.
 
+use redb::ReadableTable;
+
 use super::codec::{self, Revised};
 use super::errors::Halt;
+use super::meta::LAST_ID;
 use super::records::{RecordTables, fetch};
 use crate::domain::JobId;
 use crate::domain::preview::{Platform, Preview, PreviewStatus};
-use crate::store::PreviewFilter;
+use crate::store::{PreviewFilter, transition};
 
 /// A listing: what it is by, and of what.
 pub(super) type Scope = (u8, i64);
@@ -65,6 +68,28 @@ pub(super) fn scope_for(filter: &PreviewFilter) -> Scope {
 impl RecordTables<'_> {
     pub(super) fn preview(&self, id: &str) -> Result<Option<Revised<Preview>>, Halt> {
         fetch(&self.previews, id)
+    }
+
+    pub(super) fn check_build_key_free(&self, preview: &Preview) -> Result<(), Halt> {
+        let old = self.preview(preview.id.as_str())?.map(|row| row.value);
+        if !transition::takes_build_key(old.as_ref(), preview) {
+            return Ok(());
+        }
+        let key = preview.build_key.as_str();
+        for entry in self
+            .build_keys
+            .range((key, i64::MIN, "")..=(key, i64::MAX, LAST_ID))?
+        {
+            let (entry, _) = entry?;
+            let Some(row) = self.preview(entry.value().2)? else {
+                continue;
+            };
+            let other = row.value;
+            if other.id != preview.id && !other.status.is_final() {
+                return Err(transition::key_is_built(&other.id).into());
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn put_preview(&mut self, preview: Preview) -> Result<(), Halt> {

@@ -118,6 +118,7 @@ impl<'txn> RecordTables<'txn> {
                 _ => Ok(()),
             },
             Record::Member(member) => self.check_project_stays(member.project_id, changes),
+            Record::Preview(preview) => self.check_build_key_free(preview),
             _ => Ok(()),
         }
     }

@@ -47,6 +47,7 @@ for_every_adapter! {
     preview_pages_are_stable
     a_status_moves_between_listings
     previews_are_found_by_token_and_build_key
+    one_build_key_is_under_way_once
     active_previews_are_those_not_final
     deleted_previews_leave_no_trace
     foreign_cursors_are_refused

@@ -140,6 +140,7 @@ pub(super) async fn a_status_moves_between_listings(subject: &Subject) {
 pub(super) async fn previews_are_found_by_token_and_build_key(subject: &Subject) {
     let mut older = preview(1, 1);
     let mut newer = preview(2, 1);
+    older.status = PreviewStatus::Failed;
     older.build_key = "same".into();
     newer.build_key = "same".into();
     put_all(subject, &[newer.clone(), older.clone(), preview(3, 1)]).await;
@@ -160,6 +161,30 @@ pub(super) async fn previews_are_found_by_token_and_build_key(subject: &Subject)
     assert_eq!(found.unwrap(), Some(job_id(1)));
     let found = subject.store.preview_by_token(&"e".repeat(64)).await;
     assert_eq!(found.unwrap(), None);
+}
+
+pub(super) async fn one_build_key_is_under_way_once(subject: &Subject) {
+    let mut first = preview(1, 1);
+    let mut second = preview(2, 1);
+    first.build_key = "same".into();
+    second.build_key = "same".into();
+    let put = |preview: &Preview| {
+        let record = Record::Preview(preview.clone());
+        subject.store.commit(Batch::new().put(record, Expect::Any))
+    };
+    put(&first).await.unwrap();
+    assert_code(put(&second).await, Code::Conflict);
+    first.status = PreviewStatus::Bundling;
+    put(&first).await.unwrap();
+    assert_code(put(&second).await, Code::Conflict);
+    // One that has ended stands in nobody's way, and waits its turn itself.
+    first.status = PreviewStatus::Failed;
+    put(&first).await.unwrap();
+    put(&second).await.unwrap();
+    first.status = PreviewStatus::Queued;
+    assert_code(put(&first).await, Code::Conflict);
+    first.status = PreviewStatus::Cancelled;
+    put(&first).await.unwrap();
 }
 
 pub(super) async fn active_previews_are_those_not_final(subject: &Subject) {
