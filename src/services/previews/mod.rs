@@ -51,6 +51,10 @@ pub async fn open(app: &App, reader: &Reader, id: &JobId) -> Result<Versioned<Pr
                 ));
             }
             let preview = find(app, id).await?;
+            // A deleted project's previews are gone before their rows are.
+            if app.store.project(preview.value.project_id).await?.is_none() {
+                return Err(not_found(id.as_str()));
+            }
             if has_ended(app, &preview.value) {
                 return Err(expired());
             }

@@ -57,7 +57,9 @@ pub(super) async fn check(
             branch,
             credential,
         } => {
-            Remote::parse(&url, &app.config.sources.allowed_hosts)?;
+            // In its normal form: one address, one spelling.
+            let remote = Remote::parse(&url, &app.config.sources.allowed_hosts)?;
+            let url = remote.as_str().to_owned();
             if let Some(branch) = &branch {
                 refname::check_branch("source.branch", branch)?;
             }
