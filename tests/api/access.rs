@@ -13,7 +13,8 @@
 //! `{id}` is filled with a fresh project, `{job_id}` with a fresh preview of it
 //! (see [`Scene`]), each shared with the viewer and the editor; `.body`,
 //! `.query` and the like say what else the call needs. Every call has a scene
-//! of its own, so a row may delete what it is given. Paths with a project or
+//! of its own, so a row may delete what it is given (but an `.uploaded` row may
+//! not: those share their project). Paths with a project or
 //! job must also answer 404 for an id that nothing has.
 
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ struct Row {
     query: &'static str,
     body: Body,
     job: Job,
-    /// The project has a commit.
+    /// The project has a commit, and the call does not change it.
     uploaded: bool,
     /// The project's source is a repository elsewhere.
     linked: bool,
@@ -272,6 +273,9 @@ async fn documented(server: &TestServer) -> Vec<(String, bool)> {
 struct Stage {
     server: TestServer,
     people: People,
+    /// Bringing in a commit takes a while, so the rows that only read one share
+    /// this project.
+    uploaded: ProjectId,
     serial: usize,
 }
 
@@ -279,13 +283,16 @@ impl Stage {
     async fn scene(&mut self, row: &Row, who: Who) -> Scene {
         let (server, people) = (&self.server, &self.people);
         self.serial += 1;
-        let project = world::project(server, people, "scene").await;
+        let project = if row.uploaded {
+            self.uploaded
+        } else {
+            world::project(server, people, "scene").await
+        };
         if row.linked {
             world::link(server, project).await;
         }
         let mut preview_token = String::new();
         if row.uploaded {
-            world::upload(server, project).await;
             let ask = json!({"project_id": project, "git_ref": "latest", "platform": "web"});
             let issued = server
                 .post("/preview/token", &people.owner.token, &ask)
@@ -414,9 +421,12 @@ async fn everybody_gets_what_the_table_says() {
     let clock = manual_clock();
     let server = Setup::new().clock(clock.clone()).start().await;
     let people = People::register(&server).await;
+    let uploaded = world::project(&server, &people, "uploaded").await;
+    world::upload(&server, uploaded).await;
     let mut stage = Stage {
         server,
         people,
+        uploaded,
         serial: 0,
     };
     let mut complaints = Vec::new();
