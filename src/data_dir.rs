@@ -83,8 +83,8 @@ impl DataDir {
         Err(Error::new(
             Code::StorageFull,
             format!(
-                "only {} MB are free on the server's disk, and it keeps {} MB in reserve; make room, \
-                 or ask the operator to lower MIN_FREE_DISK_MB",
+                "only {} MB are free on the server's disk and this needs {} MB, the reserve of \
+                 MIN_FREE_DISK_MB included; the operator must make room",
                 megabytes(free),
                 megabytes(floor)
             ),

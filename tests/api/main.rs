@@ -11,6 +11,7 @@ mod sources;
 
 mod access;
 mod accounts;
+mod disk;
 mod previews;
 mod project_sources;
 mod projects;

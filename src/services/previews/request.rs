@@ -164,7 +164,7 @@ async fn admit(app: &App, text: &str) -> Result<(PreviewToken, Project)> {
 /// # Errors
 /// `INVALID_OR_EXPIRED_TOKEN`, `UNSUPPORTED_PLATFORM`, `PROJECT_NOT_FOUND`,
 /// `PROJECT_ACCESS_DENIED` when the project is no longer shared with the
-/// token's user, `REF_NOT_FOUND`.
+/// token's user, `REF_NOT_FOUND`, `STORAGE_FULL`.
 pub async fn build(app: &App, text: &str) -> Result<Accepted> {
     let (token, project) = admit(app, text).await?;
     let digest = token::digest(text);
@@ -220,6 +220,7 @@ async fn decide(app: &App, request: &Request) -> Result<JobId> {
         }
         id
     } else {
+        app.data.require_free(app.config.min_free_disk_bytes)?;
         let preview = new_preview(app, request, now).await?;
         let id = preview.id.clone();
         let job = PreviewJob {

@@ -19,7 +19,8 @@ use crate::store::Batch;
 /// already is answered again.
 ///
 /// # Errors
-/// What [`open`] refuses; `CONFLICT` for a project that nothing is fetched for.
+/// What [`open`] refuses; `CONFLICT` for a project that nothing is fetched for,
+/// `STORAGE_FULL`.
 pub async fn request(app: &App, actor: &Actor, project: ProjectId) -> Result<JobId> {
     let found = open(app, actor, project, Need::Edit).await?;
     match found.value.source {
@@ -31,6 +32,7 @@ pub async fn request(app: &App, actor: &Actor, project: ProjectId) -> Result<Job
             ));
         }
     }
+    app.data.require_free(app.config.min_free_disk_bytes)?;
     let job = SyncJob {
         project_id: project,
     };

@@ -47,7 +47,12 @@ where
     if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    ensure_room(app, length.unwrap_or(0))?;
+    // Before the disk is full, which the database would feel too.
+    let needed = app
+        .config
+        .min_free_disk_bytes
+        .saturating_add(length.unwrap_or(0));
+    app.data.require_free(needed)?;
     // Without a name, so that nothing of it outlives the request.
     let folder = app.data.tmp();
     let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder))
@@ -100,22 +105,6 @@ where
     file.seek(SeekFrom::Start(0))
         .or_internal("rewind an uploaded archive")?;
     Ok(file)
-}
-
-/// Refuses before the disk is full, which the database would feel too.
-fn ensure_room(app: &App, length: u64) -> Result<()> {
-    let Ok(stat) = rustix::fs::statvfs(app.data.root()) else {
-        // Writing will tell.
-        return Ok(());
-    };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < app.config.min_free_disk_bytes.saturating_add(length) {
-        return Err(Error::new(
-            Code::StorageFull,
-            "the server's disk is nearly full (MIN_FREE_DISK_MB); its operator must free some space",
-        ));
-    }
-    Ok(())
 }
 
 fn too_large(limit: u64) -> Error {
