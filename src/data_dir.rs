@@ -133,6 +133,17 @@ impl DataDir {
         self.root.join("cache/preview_deps")
     }
 
+    /// What the package manager `name` keeps of its downloads: for everyone,
+    /// or for one project alone.
+    #[must_use]
+    pub fn download_cache(&self, name: &str, owner: Option<ProjectId>) -> PathBuf {
+        let cache = self.root.join("cache");
+        match owner {
+            None => cache.join(name),
+            Some(project) => cache.join(format!("private/{project}")).join(name),
+        }
+    }
+
     /// What the bundlers of one project keep between builds.
     #[must_use]
     pub fn transform_cache(&self, project: ProjectId) -> PathBuf {

@@ -1,3 +1,29 @@
 //! From a checkout to a bundle.
+//!
+//! ```text
+//! detect         what kind of project it is, and how it is built
+//! deps           its dependencies, from the cache or the registry
+//! expo, react_native, web, static_site
+//!                one each: runs the bundler and says what the bundle holds
+//! package        the zip
+//! workbench      the folders of one build, and its cell in the sandbox
+//! transform      what the bundlers keep between builds of a project
+//! sandbox        the wall around every command of a build
+//! log, redact    the build log
+//! ```
 
+pub mod deps;
+pub mod detect;
+pub mod expo;
+pub mod log;
+pub mod npmrc;
+pub mod package;
+pub mod product;
+pub mod react_native;
+pub mod redact;
 pub mod sandbox;
+pub mod static_site;
+pub mod transform;
+pub mod tree;
+pub mod web;
+pub mod workbench;

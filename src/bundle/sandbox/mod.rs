@@ -1,25 +1,124 @@
-//! The wall around a build.
+//! The wall around a build: which level this machine can give, proved by a
+//! canary at start.
+//!
+//! - `isolated`: bubblewrap with every namespace, no capabilities, a private
+//!   home and `/tmp`; see [`isolated`].
+//! - `none`: an ordinary process group, for code that the operator trusts.
+//!
+//! Where neither is to be had, builds are refused: a build is never walled off
+//! less than the operator asked for.
+
+mod canary;
+mod cell;
+mod isolated;
+mod leftovers;
+mod limits;
+mod output;
+mod run;
+mod toolchain;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use cell::{Access, Cell};
+pub use run::{Command, Ended, Finished, Output};
+pub use toolchain::Toolchain;
 
 use crate::config::SandboxChoice;
 use crate::domain::preview::SandboxLevel;
+use crate::error::{Code, Error, Result};
 
 /// The sandbox that this machine can give, found by running a canary.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     level: Option<SandboxLevel>,
+    /// Why there is no level, and what to do about it.
+    refusal: Option<String>,
+    bubblewrap: Option<isolated::Bubblewrap>,
+    limits: limits::Limits,
+    toolchain: Option<Toolchain>,
 }
 
 impl Sandbox {
-    /// Finds the tools and runs the canary. Blocks.
+    /// Finds the tools and runs the canary. Blocks for about a tenth of a
+    /// second.
     #[must_use]
-    pub fn probe(choice: SandboxChoice) -> Self {
-        let _ = choice;
-        Self { level: None }
+    pub fn probe(choice: SandboxChoice) -> Sandbox {
+        let toolchain = Toolchain::find();
+        let limits = limits::Limits::find();
+        let (level, refusal, bubblewrap) = match choice {
+            SandboxChoice::None => (Some(SandboxLevel::None), None, None),
+            SandboxChoice::Auto | SandboxChoice::Isolated => {
+                match canary::prove(toolchain.as_ref(), &limits) {
+                    Ok(bubblewrap) => (Some(SandboxLevel::Isolated), None, Some(bubblewrap)),
+                    Err(reason) => (None, Some(reason), None),
+                }
+            }
+        };
+        Sandbox {
+            inner: Arc::new(Inner {
+                level,
+                refusal,
+                bubblewrap,
+                limits,
+                toolchain,
+            }),
+        }
     }
 
     /// `None`: builds are refused with `SANDBOX_UNAVAILABLE`.
     #[must_use]
     pub fn level(&self) -> Option<SandboxLevel> {
-        self.level
+        self.inner.level
     }
+
+    /// Why builds are refused, and what to install; `None` when they are not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.inner.refusal.as_deref()
+    }
+
+    /// Node and npm as builds see them; `None` when the server's `PATH` has no
+    /// working `node`, and then only static projects build.
+    #[must_use]
+    pub fn toolchain(&self) -> Option<&Toolchain> {
+        self.inner.toolchain.as_ref()
+    }
+
+    /// The level for one build. `trusted`: an admin vouches for the project,
+    /// or the server is one developer's own.
+    ///
+    /// # Errors
+    /// `SANDBOX_UNAVAILABLE`, with the reason and the next step.
+    pub fn level_for(&self, trusted: bool) -> Result<SandboxLevel> {
+        match self.inner.level {
+            Some(SandboxLevel::None) if !trusted => Err(Error::new(
+                Code::SandboxUnavailable,
+                "this server runs builds without a sandbox (SANDBOX=none), which is for trusted \
+                 projects only; an admin can mark the project as trusted, or the operator can \
+                 install bubblewrap and set SANDBOX=auto",
+            )),
+            Some(level) => Ok(level),
+            None => Err(Error::new(
+                Code::SandboxUnavailable,
+                self.inner.refusal.clone().unwrap_or_default(),
+            )),
+        }
+    }
+}
+
+/// The first file of that name on the server's `PATH` that can be run.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find(|file| {
+            file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+        })
 }

@@ -1,0 +1,348 @@
+//! The digest that names a set of installed dependencies: everything that
+//! decides what an install gives, and nothing else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context as Digest, SHA256};
+use serde_json::{Map, Value};
+
+use super::manager::Install;
+use crate::bundle::detect::{Manifest, Plan};
+use crate::bundle::{npmrc, tree};
+use crate::domain::ProjectId;
+use crate::error::Result;
+
+/// Changes when the layout of the cache does.
+const FORMAT: &str = "dependencies 1";
+
+/// The parts of a manifest that an install looks at.
+const MANIFEST_KEYS: [&str; 14] = [
+    "name",
+    "version",
+    "bin",
+    "dependencies",
+    "devDependencies",
+    "optionalDependencies",
+    "peerDependencies",
+    "peerDependenciesMeta",
+    "bundleDependencies",
+    "overrides",
+    "resolutions",
+    "workspaces",
+    "packageManager",
+    "pnpm",
+];
+
+/// The configuration of package managers, beside the lockfile.
+const SETTINGS: [&str; 8] = [
+    ".npmrc",
+    ".yarnrc",
+    ".yarnrc.yml",
+    "bunfig.toml",
+    "pnpm-workspace.yaml",
+    ".pnpmfile.cjs",
+    ".pnpmfile.mjs",
+    "pnpmfile.js",
+];
+
+/// Folders whose files are a part of the install.
+const FOLDERS: [&str; 3] = ["patches", ".yarn/patches", ".yarn/plugins"];
+
+/// What of an `.npmrc` changes only how the same packages are laid out.
+const HARMLESS_NPMRC: [&str; 13] = [
+    "audit",
+    "auto-install-peers",
+    "engine-strict",
+    "fund",
+    "legacy-peer-deps",
+    "loglevel",
+    "node-linker",
+    "package-lock",
+    "prefer-offline",
+    "public-hoist-pattern[]",
+    "save-exact",
+    "shamefully-hoist",
+    "strict-peer-dependencies",
+];
+
+/// What of the toolchain goes into the digest.
+pub(super) struct Toolset<'a> {
+    pub(super) node_version: &'a str,
+    /// Such as `npm@11.19.1`.
+    pub(super) manager: &'a str,
+    /// Installed paths differ by it.
+    pub(super) level: &'a str,
+}
+
+/// The dependencies' name, and whose they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// 64 hex digits.
+    pub(super) digest: String,
+    /// `None`: shared by every project with the same digest.
+    pub(super) owner: Option<ProjectId>,
+}
+
+pub(super) fn key(
+    plan: &Plan,
+    install: &Install,
+    project: ProjectId,
+    toolset: &Toolset<'_>,
+) -> Result<Key> {
+    let owner = runs_project_code(plan, install).then_some(project);
+    let mut digest = Parts(Digest::new(&SHA256));
+    for text in [
+        FORMAT,
+        std::env::consts::ARCH,
+        toolset.node_version,
+        toolset.manager,
+        toolset.level,
+        if plan.install_scripts { "scripts" } else { "" },
+        &owner.map(|id| id.to_string()).unwrap_or_default(),
+    ] {
+        digest.add("", text.as_bytes());
+    }
+    for dir in manifest_folders(&plan.tree, install) {
+        if let Some(manifest) = Manifest::read(&plan.tree, &dir)? {
+            let shown = dir.strip_prefix(&install.root).unwrap_or(&dir);
+            let relevant = relevant(manifest.json(), plan.install_scripts);
+            digest.add(&shown.to_string_lossy(), relevant.to_string().as_bytes());
+            for local in local_dependencies(&manifest) {
+                digest.add_all(&plan.tree, &install.root, &dir.join(local));
+            }
+        }
+    }
+    for path in install
+        .lockfile
+        .iter()
+        .cloned()
+        .chain(SETTINGS.map(|name| install.root.join(name)))
+    {
+        digest.add_all(&plan.tree, &install.root, &path);
+    }
+    for folder in FOLDERS {
+        digest.add_all(&plan.tree, &install.root, &install.root.join(folder));
+    }
+    Ok(Key {
+        digest: data_encoding::HEXLOWER.encode(digest.0.finish().as_ref()),
+        owner,
+    })
+}
+
+/// Whether installing runs code of the project, or asks other registries than
+/// the operator's. Then the result is the project's own.
+fn runs_project_code(plan: &Plan, install: &Install) -> bool {
+    let exists = |name: &str| install.root.join(name).symlink_metadata().is_ok();
+    let npmrc = tree::read(&plan.tree, &install.root.join(".npmrc"));
+    let foreign_npmrc = npmrc.is_some_and(|bytes| {
+        npmrc::parse(&String::from_utf8_lossy(&bytes))
+            .iter()
+            .any(|(key, _)| !HARMLESS_NPMRC.contains(&key.as_str()))
+    });
+    plan.install_scripts
+        || foreign_npmrc
+        || [
+            ".pnpmfile.cjs",
+            ".pnpmfile.mjs",
+            "pnpmfile.js",
+            ".yarnrc",
+            ".yarnrc.yml",
+            ".yarn/plugins",
+            "bunfig.toml",
+        ]
+        .into_iter()
+        .any(exists)
+}
+
+/// The folders whose manifests count: that of the lockfile, and in a workspace
+/// every other.
+pub(super) fn manifest_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
+    let workspace = tree::is_file(tree, &install.root.join("pnpm-workspace.yaml"))
+        || Manifest::read(tree, &install.root)
+            .is_ok_and(|manifest| manifest.is_some_and(|m| m.is_workspace()));
+    if !workspace {
+        return vec![install.root.clone()];
+    }
+    let mut folders = tree::folders(&install.root, |name| name == "node_modules");
+    folders.retain(|dir| dir.join("package.json").is_file());
+    folders.sort();
+    folders
+}
+
+fn relevant(manifest: &Value, scripts: bool) -> Value {
+    let kept: Map<String, Value> = MANIFEST_KEYS
+        .into_iter()
+        .chain(scripts.then_some("scripts"))
+        .filter_map(|key| Some((key.to_owned(), manifest.get(key)?.clone())))
+        .collect();
+    Value::Object(kept)
+}
+
+/// Dependencies that are files or folders of the tree itself.
+fn local_dependencies(manifest: &Manifest) -> Vec<PathBuf> {
+    manifest
+        .specifiers()
+        .filter_map(|(_, specifier)| {
+            ["file:", "link:", "portal:"]
+                .into_iter()
+                .find_map(|scheme| specifier.strip_prefix(scheme))
+        })
+        .map(PathBuf::from)
+        .collect()
+}
+
+struct Parts(Digest);
+
+impl Parts {
+    /// Name and length stand before the bytes, so that no two sets of parts
+    /// give the same stream.
+    fn add(&mut self, name: &str, bytes: &[u8]) {
+        for part in [name.as_bytes(), bytes] {
+            self.0.update(&(part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+    }
+
+    /// A file, or every file of a folder; nothing when `path` is absent.
+    fn add_all(&mut self, tree: &Path, base: &Path, path: &Path) {
+        let shown = path.strip_prefix(base).unwrap_or(path).to_string_lossy();
+        if let Some(bytes) = tree::read(tree, path) {
+            self.add(&shown, &bytes);
+            return;
+        }
+        if !tree::is_dir(tree, path) {
+            return;
+        }
+        for dir in tree::folders(path, |name| name == "node_modules") {
+            let mut files: Vec<PathBuf> = fs::read_dir(&dir)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+                .map(|entry| entry.path())
+                .collect();
+            files.sort();
+            for file in files {
+                if let Some(bytes) = tree::read(tree, &file) {
+                    let shown = file.strip_prefix(base).unwrap_or(&file).to_string_lossy();
+                    self.add(&shown, &bytes);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::detect::detect;
+    use crate::domain::preview::Platform;
+    use crate::domain::project::{ProjectConfig, ProjectKind};
+
+    const LOCKED: [(&str, &str); 2] = [
+        (
+            "package.json",
+            r#"{"name": "a", "dependencies": {"x": "1"}}"#,
+        ),
+        ("package-lock.json", r#"{"lockfileVersion": 3}"#),
+    ];
+
+    fn key_of(files: &[(&str, &str)], project: i64, scripts: bool) -> Key {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let settings = ProjectConfig {
+            kind: Some(ProjectKind::Web),
+            install_scripts: scripts,
+            ..ProjectConfig::default()
+        };
+        let plan = detect(dir.path(), &settings, Platform::Web).unwrap();
+        let install = Install::find(&plan).unwrap();
+        let toolset = Toolset {
+            node_version: "20.0.0",
+            manager: "npm@10",
+            level: "isolated",
+        };
+        key(&plan, &install, ProjectId(project), &toolset).unwrap()
+    }
+
+    fn with<'a>(path: &'a str, text: &'a str) -> Vec<(&'a str, &'a str)> {
+        let mut files: Vec<_> = LOCKED
+            .into_iter()
+            .filter(|(known, _)| *known != path)
+            .collect();
+        files.push((path, text));
+        files
+    }
+
+    #[test]
+    fn what_does_not_decide_the_install_does_not_count() {
+        let key = key_of(&LOCKED, 1, false);
+        assert_eq!(key.owner, None);
+        assert_eq!(key, key_of(&LOCKED, 2, false));
+        assert_eq!(key, key_of(&with("src/index.js", "x"), 1, false));
+        let scripted = r#"{"name": "a", "scripts": {"build": "b"}, "dependencies": {"x": "1"}}"#;
+        assert_eq!(key, key_of(&with("package.json", scripted), 1, false));
+    }
+
+    #[test]
+    fn what_decides_the_install_counts() {
+        let key = key_of(&LOCKED, 1, false);
+        for files in [
+            with("package-lock.json", r#"{"lockfileVersion": 2}"#),
+            with(
+                "package.json",
+                r#"{"name": "a", "dependencies": {"x": "2"}}"#,
+            ),
+            with(".npmrc", "legacy-peer-deps=true"),
+            with("patches/x.patch", "-a\n+b"),
+        ] {
+            assert_ne!(key.digest, key_of(&files, 1, false).digest, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_project_whose_code_runs_while_installing_shares_nothing() {
+        for (files, scripts) in [
+            (LOCKED.to_vec(), true),
+            (with(".pnpmfile.cjs", ""), false),
+            (with(".npmrc", "registry=https://elsewhere.example"), false),
+            (with(".yarnrc.yml", "plugins: []"), false),
+        ] {
+            let one = key_of(&files, 1, scripts);
+            assert_eq!(one.owner, Some(ProjectId(1)));
+            assert_ne!(one.digest, key_of(&files, 2, scripts).digest);
+        }
+        let harmless = with(".npmrc", "legacy-peer-deps=true\n# a comment");
+        assert_eq!(key_of(&harmless, 1, false).owner, None);
+    }
+
+    #[test]
+    fn every_manifest_of_a_workspace_counts() {
+        let root = r#"{"workspaces": ["apps/*"]}"#;
+        let files = |version| {
+            vec![
+                ("package.json", root),
+                ("package-lock.json", "{}"),
+                ("apps/a/package.json", version),
+            ]
+        };
+        let one = key_of(&files(r#"{"dependencies": {"x": "1"}}"#), 1, false);
+        let two = key_of(&files(r#"{"dependencies": {"x": "2"}}"#), 1, false);
+        assert_ne!(one.digest, two.digest);
+    }
+
+    #[test]
+    fn a_dependency_in_the_tree_counts_with_its_files() {
+        let manifest = r#"{"dependencies": {"x": "file:libs/x"}}"#;
+        let files = |text| vec![("package.json", manifest), ("libs/x/index.js", text)];
+        assert_ne!(
+            key_of(&files("1"), 1, false).digest,
+            key_of(&files("2"), 1, false).digest
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! A `package.json`, as far as a build asks.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::bundle::tree;
+use crate::error::{Code, Error, Result};
+
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    json: Value,
+}
+
+impl Manifest {
+    /// The manifest in `folder`; `None` when it has none.
+    ///
+    /// # Errors
+    /// `INVALID_PROJECT_STRUCTURE` when it is not a JSON object.
+    pub fn read(tree: &Path, folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join("package.json");
+        let Some(bytes) = tree::read(tree, &path) else {
+            return Ok(None);
+        };
+        let shown = path.strip_prefix(tree).unwrap_or(&path).display();
+        match serde_json::from_slice(&bytes) {
+            Ok(json @ Value::Object(_)) => Ok(Some(Self { json })),
+            Ok(_) => Err(Error::new(
+                Code::InvalidProjectStructure,
+                format!("{shown} is not a JSON object"),
+            )),
+            Err(e) => Err(Error::new(
+                Code::InvalidProjectStructure,
+                format!("{shown} is not valid JSON: {e}"),
+            )),
+        }
+    }
+
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// The text at a top-level key.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.json.get(key)?.as_str()
+    }
+
+    #[must_use]
+    pub fn depends_on(&self, package: &str) -> bool {
+        ["dependencies", "devDependencies", "optionalDependencies"]
+            .into_iter()
+            .any(|kind| self.json.get(kind).and_then(|d| d.get(package)).is_some())
+    }
+
+    /// Whether it names anything to install.
+    #[must_use]
+    pub fn has_dependencies(&self) -> bool {
+        self.is_workspace()
+            || ["dependencies", "devDependencies", "optionalDependencies"]
+                .into_iter()
+                .filter_map(|kind| self.json.get(kind)?.as_object())
+                .any(|dependencies| !dependencies.is_empty())
+    }
+
+    #[must_use]
+    pub fn script(&self, name: &str) -> Option<&str> {
+        self.json.get("scripts")?.get(name)?.as_str()
+    }
+
+    #[must_use]
+    pub fn is_workspace(&self) -> bool {
+        self.json.get("workspaces").is_some()
+    }
+
+    /// Each dependency with its specifier, whatever kind it is of.
+    pub fn specifiers(&self) -> impl Iterator<Item = (&str, &str)> {
+        [
+            "dependencies",
+            "devDependencies",
+            "optionalDependencies",
+            "peerDependencies",
+            "resolutions",
+        ]
+        .into_iter()
+        .filter_map(|kind| self.json.get(kind)?.as_object())
+        .flatten()
+        .filter_map(|(name, specifier)| Some((name.as_str(), specifier.as_str()?)))
+    }
+}

@@ -1,0 +1,263 @@
+//! Expo projects: `expo export`, as plain JavaScript, without bytecode.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::deps::package_dir;
+use super::product::{Asset, DIST, MAIN, Product};
+use super::sandbox::Output;
+use super::tree;
+use super::workbench::Build;
+use crate::domain::preview::Platform;
+use crate::error::{Code, Context, Error, Result};
+
+/// The first SDK whose `expo export` knows `--no-bytecode`.
+const PLAIN_SINCE: u32 = 50;
+
+/// `metadata.json` of `expo export`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    file_metadata: std::collections::BTreeMap<String, Exported>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Exported {
+    bundle: String,
+    assets: Vec<ExportedAsset>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ExportedAsset {
+    path: String,
+    #[serde(default)]
+    ext: String,
+}
+
+pub async fn bundle(build: &Build) -> Result<Product> {
+    let expo = package_dir(&build.plan.tree, &build.plan.root, "expo").ok_or_else(|| {
+        Error::new(
+            Code::MissingDependencies,
+            "the `expo` package is not among the installed dependencies: add it to package.json, \
+             install, and commit the lockfile",
+        )
+    })?;
+    let cli = expo.join("bin/cli");
+    let config = public_config(build, &cli).await;
+    let out = build.bench.out.join("export");
+    let mut command = build
+        .node(&cli)
+        .args(["export", "--platform", build.plan.platform.as_str()])
+        .arg("--output-dir")
+        .arg(build.cell.inside(&out))
+        .env("NODE_ENV", "production");
+    if build.plan.platform != Platform::Web && sdk(&expo) >= PLAIN_SINCE {
+        command = command.arg("--no-bytecode");
+    }
+    build
+        .run(
+            &command,
+            Output::Log,
+            Code::PreviewBuildFailed,
+            "the bundle stage of the build log shows the error",
+        )
+        .await?;
+    let mut product = if build.plan.platform == Platform::Web {
+        let mut product = Product::default();
+        product.push_folder(&out, DIST, |_| false)?;
+        product
+    } else {
+        native(&out, build.plan.platform)?
+    };
+    if let Some(config) = config {
+        product.runtime_version = runtime_version(&config, build.plan.platform);
+        product.expo = Some(config);
+    }
+    Ok(product)
+}
+
+/// The app's public config, which a device gets with the bundle. A config that
+/// cannot be read makes the export fail with the better message.
+async fn public_config(build: &Build, cli: &Path) -> Option<Value> {
+    let command = build
+        .node(cli)
+        .args(["config", "--json", "--type", "public"]);
+    let stdout = build
+        .run(&command, Output::Capture, Code::PreviewBuildFailed, "")
+        .await
+        .ok()?;
+    // An app.config.js may print lines of its own before.
+    let text = String::from_utf8_lossy(&stdout);
+    let json = text.lines().rev().find(|line| line.starts_with('{'))?;
+    serde_json::from_str(json).ok().filter(Value::is_object)
+}
+
+fn sdk(expo: &Path) -> u32 {
+    std::fs::read(expo.join("package.json"))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+        .and_then(|json| {
+            json.get("version")?
+                .as_str()?
+                .split('.')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(PLAIN_SINCE)
+}
+
+/// Gives the files of a native export their names in the bundle.
+fn native(out: &Path, platform: Platform) -> Result<Product> {
+    let what = "read the metadata.json that `expo export` wrote";
+    let bytes = tree::read(out, &out.join("metadata.json"))
+        .ok_or("there is no such file")
+        .or_code(Code::PreviewBuildFailed, what)?;
+    let mut metadata: Metadata =
+        serde_json::from_slice(&bytes).or_code(Code::PreviewBuildFailed, what)?;
+    let exported = metadata
+        .file_metadata
+        .remove(platform.as_str())
+        .ok_or("it does not name the platform")
+        .or_code(Code::PreviewBuildFailed, what)?;
+    let mut product = Product::default();
+    product.push(MAIN, exported_file(out, &exported.bundle)?);
+    for asset in exported.assets {
+        let file = exported_file(out, &asset.path)?;
+        let key = file
+            .file_name()
+            .and_then(std::ffi::OsStr::to_str)
+            .unwrap_or_default()
+            .to_owned();
+        let plain = asset.ext.chars().all(|c| c.is_ascii_alphanumeric());
+        let extension = if plain { asset.ext } else { String::new() };
+        let name = match extension.as_str() {
+            "" => format!("assets/{key}"),
+            extension => format!("assets/{key}.{extension}"),
+        };
+        // Equal files of different names are one asset.
+        if product.assets.iter().any(|known| known.name == name) {
+            continue;
+        }
+        product.push(name.clone(), file);
+        product.assets.push(Asset {
+            name,
+            key,
+            extension,
+        });
+    }
+    Ok(product)
+}
+
+/// The file that the metadata names, if it lies in the output.
+fn exported_file(out: &Path, path: &str) -> Result<PathBuf> {
+    tree::relative(path)
+        .and_then(|path| tree::within(out, &out.join(path)))
+        .filter(|file| file.is_file())
+        .ok_or_else(|| {
+            Error::new(
+                Code::PreviewBuildFailed,
+                format!("`expo export` names {path} in its metadata, and did not write it"),
+            )
+        })
+}
+
+/// The version of the native runtime, as expo-updates makes it out.
+///
+/// A `fingerprint` can be told only by the project's own expo-updates: there,
+/// and without a `runtimeVersion`, Expo Go's version of the SDK stands.
+fn runtime_version(config: &Value, platform: Platform) -> Option<String> {
+    let text = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
+    let own = config.get(platform.as_str()).unwrap_or(&Value::Null);
+    let sdk = || Some(format!("exposdk:{}", text(config, "sdkVersion")?));
+    let version = || text(own, "version").or_else(|| text(config, "version"));
+    match own
+        .get("runtimeVersion")
+        .or_else(|| config.get("runtimeVersion"))
+    {
+        Some(Value::String(version)) => Some(version.clone()),
+        Some(policy) => match policy.get("policy")?.as_str()? {
+            "appVersion" => version(),
+            "nativeVersion" => {
+                let build = match platform {
+                    Platform::Ios => text(own, "buildNumber"),
+                    _ => own.get("versionCode").map(Value::to_string),
+                };
+                let build = build.unwrap_or_else(|| "1".to_owned());
+                Some(format!("{}({build})", version()?))
+            }
+            _ => sdk(),
+        },
+        None => sdk(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_runtime_version_follows_the_config() {
+        let version = |config: Value| runtime_version(&config, Platform::Ios);
+        assert_eq!(
+            version(json!({"runtimeVersion": "1.2"})).as_deref(),
+            Some("1.2")
+        );
+        assert_eq!(
+            version(json!({"runtimeVersion": "1", "ios": {"runtimeVersion": "2"}})).as_deref(),
+            Some("2")
+        );
+        assert_eq!(
+            version(json!({"runtimeVersion": {"policy": "appVersion"}, "version": "3.1"}))
+                .as_deref(),
+            Some("3.1")
+        );
+        assert_eq!(
+            version(json!({
+                "runtimeVersion": {"policy": "nativeVersion"},
+                "version": "3.1",
+                "ios": {"buildNumber": "7"}
+            }))
+            .as_deref(),
+            Some("3.1(7)")
+        );
+        assert_eq!(
+            version(json!({"sdkVersion": "56.0.0"})).as_deref(),
+            Some("exposdk:56.0.0")
+        );
+        assert_eq!(version(json!({})), None);
+    }
+
+    #[test]
+    fn a_native_export_gets_its_names_in_the_bundle() {
+        let out = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = out.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("_expo/static/js/ios/index-1.js", "js");
+        write("assets/0a1b", "png");
+        write(
+            "metadata.json",
+            r#"{"version": 0, "bundler": "metro", "fileMetadata": {"ios": {
+                "bundle": "_expo/static/js/ios/index-1.js",
+                "assets": [{"path": "assets/0a1b", "ext": "png"},
+                           {"path": "assets/0a1b", "ext": "png"}]}}}"#,
+        );
+        let product = native(out.path(), Platform::Ios).unwrap();
+        let names: Vec<_> = product.entries.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, [MAIN, "assets/0a1b.png"]);
+        assert_eq!(product.assets[0].key, "0a1b");
+
+        write(
+            "metadata.json",
+            r#"{"fileMetadata": {"ios": {"bundle": "../../secret", "assets": []}}}"#,
+        );
+        let error = native(out.path(), Platform::Ios).unwrap_err();
+        assert_eq!(error.code, Code::PreviewBuildFailed);
+    }
+}

@@ -1,0 +1,206 @@
+//! A cell: what one build can see and where.
+//!
+//! Callers speak of host paths only; the cell knows how the build sees them.
+//! Under `isolated` each mount appears at its guest path, the same for every
+//! build of every project, so that tools' caches that are keyed by path hit.
+//! Under `none` the build sees the host's own paths.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Sandbox;
+use super::isolated::{Isolate, TOOLCHAIN_BIN};
+use super::run::Command;
+use crate::domain::preview::SandboxLevel;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Mount {
+    pub(super) host: PathBuf,
+    pub(super) guest: PathBuf,
+    pub(super) access: Access,
+}
+
+/// The name of the variable that marks the processes of a build, by which
+/// leftovers are found where there is no process namespace.
+pub(super) const MARK: &str = "HIVESYNC_BUILD";
+
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub(super) sandbox: Sandbox,
+    pub(super) level: SandboxLevel,
+    pub(super) mark: String,
+    mounts: Vec<Mount>,
+    env: Vec<(OsString, OsString)>,
+    path: Vec<PathBuf>,
+}
+
+impl Cell {
+    /// A cell with nothing in it yet. `mark` tells this build's processes from
+    /// every other's: the job's id.
+    #[must_use]
+    pub fn new(sandbox: &Sandbox, level: SandboxLevel, mark: &str) -> Self {
+        Self {
+            sandbox: sandbox.clone(),
+            level,
+            mark: mark.to_owned(),
+            mounts: Vec::new(),
+            env: Vec::new(),
+            path: Vec::new(),
+        }
+    }
+
+    /// A cell of the same build with nothing in it.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new(&self.sandbox, self.level, &self.mark)
+    }
+
+    #[must_use]
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    #[must_use]
+    pub fn level(&self) -> SandboxLevel {
+        self.level
+    }
+
+    /// Shows `host` at `guest`. A later mount covers an earlier one.
+    pub fn mount(&mut self, host: &Path, guest: &Path, access: Access) {
+        self.mounts.push(Mount {
+            host: host.to_owned(),
+            guest: guest.to_owned(),
+            access,
+        });
+    }
+
+    /// Shows `host`, which lies below an earlier mount, at the same place with
+    /// another access.
+    pub fn remount(&mut self, host: &Path, access: Access) {
+        let guest = self.guest(host);
+        self.mount(host, &guest, access);
+    }
+
+    /// Shows the folder `host` in place of `place`, an empty folder that lies
+    /// below an earlier mount. Where nothing can be mounted, `place` becomes a
+    /// link to it.
+    pub fn graft(&mut self, host: &Path, place: &Path) -> io::Result<()> {
+        match self.level {
+            SandboxLevel::None => {
+                std::fs::remove_dir(place)?;
+                std::os::unix::fs::symlink(host, place)
+            }
+            SandboxLevel::Isolated | SandboxLevel::Restricted => {
+                let guest = self.guest(place);
+                self.mount(host, &guest, Access::ReadWrite);
+                Ok(())
+            }
+        }
+    }
+
+    /// Shows the file `host` read-only in place of the file `place`.
+    pub fn graft_file(&mut self, host: &Path, place: &Path) -> io::Result<()> {
+        match self.level {
+            SandboxLevel::None => {
+                std::fs::remove_file(place)?;
+                std::os::unix::fs::symlink(host, place)
+            }
+            SandboxLevel::Isolated | SandboxLevel::Restricted => {
+                let guest = self.guest(place);
+                self.mount(host, &guest, Access::ReadOnly);
+                Ok(())
+            }
+        }
+    }
+
+    /// A variable for every command; values that are paths must be as the
+    /// build sees them ([`Cell::inside`]).
+    pub fn env(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.into(), value.as_ref().to_owned()));
+    }
+
+    /// Puts a folder (a host path) in front of the `PATH`.
+    pub fn prepend_path(&mut self, dir: &Path) {
+        self.path.insert(0, dir.to_owned());
+    }
+
+    /// `host` as the build sees it.
+    #[must_use]
+    pub fn inside(&self, host: &Path) -> PathBuf {
+        match self.level {
+            SandboxLevel::None => host.to_owned(),
+            SandboxLevel::Isolated | SandboxLevel::Restricted => self.guest(host),
+        }
+    }
+
+    fn guest(&self, host: &Path) -> PathBuf {
+        self.mounts
+            .iter()
+            .filter_map(|mount| {
+                let rest = host.strip_prefix(&mount.host).ok()?;
+                let depth = mount.host.components().count();
+                let guest = if rest.as_os_str().is_empty() {
+                    mount.guest.clone()
+                } else {
+                    mount.guest.join(rest)
+                };
+                Some((depth, guest))
+            })
+            .max_by_key(|(depth, _)| *depth)
+            .map_or_else(|| host.to_owned(), |(_, guest)| guest)
+    }
+
+    /// The program and all its words, ready to be started by our process.
+    pub(super) fn words(&self, command: &Command) -> Vec<OsString> {
+        let mut words = self.sandbox.inner.limits.prefix(self.level);
+        let env = self.environment(command);
+        let cwd = self.inside(&command.cwd);
+        if let Some(bubblewrap) = &self.sandbox.inner.bubblewrap {
+            words.extend(bubblewrap.words(&Isolate {
+                mounts: &self.mounts,
+                toolchain: self.sandbox.toolchain(),
+                network: command.network,
+                cwd: &cwd,
+                env: &env,
+            }));
+        }
+        words.push(command.program.clone());
+        words.extend(command.args.iter().cloned());
+        words
+    }
+
+    /// The whole environment of a command: nothing of the server's but, under
+    /// `none`, its `PATH`.
+    pub(super) fn environment(&self, command: &Command) -> Vec<(OsString, OsString)> {
+        let mut path: Vec<PathBuf> = self.path.iter().map(|dir| self.inside(dir)).collect();
+        if self.level == SandboxLevel::None {
+            path.extend(
+                std::env::var_os("PATH")
+                    .iter()
+                    .flat_map(std::env::split_paths),
+            );
+        } else {
+            path.extend([TOOLCHAIN_BIN, "/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+        }
+        let mut env = vec![
+            (
+                OsString::from("PATH"),
+                std::env::join_paths(path).unwrap_or_default(),
+            ),
+            (MARK.into(), self.mark.clone().into()),
+        ];
+        for (name, value) in self.env.iter().chain(&command.env) {
+            env.retain(|(known, _)| known != name);
+            env.push((name.clone(), value.clone()));
+        }
+        env
+    }
+}

@@ -1,0 +1,187 @@
+//! The `isolated` level: the command line of bubblewrap.
+//!
+//! The build gets a root of its own: the system's programs read-only, a few
+//! files of `/etc`, its own `/proc`, `/dev` and `/tmp`, and the mounts of its
+//! [`Cell`](super::Cell). Nothing of the data folder is there unless a mount
+//! puts it there. It has no capabilities, cannot make new user namespaces
+//! where bubblewrap can forbid it, and dies as a whole with its first process.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::cell::{Access, Mount};
+use super::toolchain::Toolchain;
+
+/// Where node, npm and npx stand in every sandbox.
+pub(super) const TOOLCHAIN_BIN: &str = "/opt/toolchain/bin";
+
+/// The system's programs and libraries.
+const SYSTEM: [&str; 7] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/nix/store",
+    "/etc/alternatives",
+];
+
+/// What programs expect of `/etc`: the linker's cache, time zone and the
+/// certificate authorities.
+const ETC: [&str; 6] = [
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/ssl",
+    "/etc/pki",
+];
+
+/// Only where the network is shared.
+const ETC_NETWORK: [&str; 4] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/ca-certificates",
+];
+
+#[derive(Clone, Debug)]
+pub(super) struct Bubblewrap {
+    pub(super) program: PathBuf,
+    /// Since 0.8: the build cannot make user namespaces inside.
+    pub(super) disable_userns: bool,
+}
+
+/// One command to be walled off.
+pub(super) struct Isolate<'a> {
+    pub(super) mounts: &'a [Mount],
+    pub(super) toolchain: Option<&'a Toolchain>,
+    pub(super) network: bool,
+    pub(super) cwd: &'a Path,
+    pub(super) env: &'a [(OsString, OsString)],
+}
+
+impl Bubblewrap {
+    /// Bubblewrap and its arguments up to the command's own words.
+    pub(super) fn words(&self, isolate: &Isolate<'_>) -> Vec<OsString> {
+        let mut words = Words(vec![self.program.clone().into()]);
+        self.namespaces(&mut words, isolate.network);
+        system(&mut words);
+        if isolate.network {
+            for path in ETC_NETWORK {
+                words.resolved_bind(path);
+            }
+        }
+        words.options(&["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+        words.options(&["--dir", "/run", "--dir", "/var/tmp"]);
+        if let Some(toolchain) = isolate.toolchain {
+            toolchain_links(&mut words, toolchain);
+        }
+        for mount in isolate.mounts {
+            words.bind(mount.access, &mount.host, &mount.guest);
+        }
+        words.options(&["--remount-ro", "/", "--clearenv"]);
+        for (name, value) in isolate.env {
+            words.push("--setenv");
+            words.push(name);
+            words.push(value);
+        }
+        words.push("--chdir");
+        words.push(isolate.cwd);
+        words.push("--");
+        words.0
+    }
+
+    fn namespaces(&self, words: &mut Words, network: bool) {
+        words.options(&[
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+            "--hostname",
+            "build",
+            "--uid",
+            "1000",
+            "--gid",
+            "1000",
+            "--cap-drop",
+            "ALL",
+            "--die-with-parent",
+            "--new-session",
+        ]);
+        if self.disable_userns {
+            words.push("--disable-userns");
+        }
+        if !network {
+            words.push("--unshare-net");
+        }
+    }
+}
+
+fn system(words: &mut Words) {
+    for path in SYSTEM {
+        match std::fs::read_link(path) {
+            // `/bin -> usr/bin` and its like stay links.
+            Ok(target) => {
+                words.push("--symlink");
+                words.push(target);
+                words.push(path);
+            }
+            Err(_) if Path::new(path).is_dir() => {
+                words.bind(Access::ReadOnly, Path::new(path), Path::new(path));
+            }
+            Err(_) => {}
+        }
+    }
+    for path in ETC {
+        words.resolved_bind(path);
+    }
+}
+
+fn toolchain_links(words: &mut Words, toolchain: &Toolchain) {
+    for bind in toolchain.binds() {
+        words.bind(Access::ReadOnly, &bind, &bind);
+    }
+    let bin = Path::new(TOOLCHAIN_BIN);
+    words.push("--symlink");
+    words.push(&toolchain.node);
+    words.push(bin.join("node"));
+    if let Some(npm) = &toolchain.npm {
+        for name in ["npm", "npx"] {
+            words.push("--symlink");
+            words.push(npm.join(format!("bin/{name}-cli.js")));
+            words.push(bin.join(name));
+        }
+    }
+}
+
+/// Arguments in the making.
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn push(&mut self, word: impl AsRef<OsStr>) {
+        self.0.push(word.as_ref().to_owned());
+    }
+
+    fn options(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(OsString::from));
+    }
+
+    fn bind(&mut self, access: Access, host: &Path, guest: &Path) {
+        self.push(match access {
+            Access::ReadOnly => "--ro-bind",
+            Access::ReadWrite => "--bind",
+        });
+        self.push(host);
+        self.push(guest);
+    }
+
+    /// Binds what `path` is in the end: `/etc/resolv.conf` is often a link to
+    /// a place that the sandbox does not have.
+    fn resolved_bind(&mut self, path: &str) {
+        if let Ok(real) = Path::new(path).canonicalize() {
+            self.bind(Access::ReadOnly, &real, Path::new(path));
+        }
+    }
+}

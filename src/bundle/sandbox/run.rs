@@ -1,0 +1,227 @@
+//! Running one command in a cell: its output streamed, its time bounded, its
+//! end complete.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::Child;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::cell::Cell;
+use super::leftovers;
+use super::output;
+use crate::bundle::log::BuildLog;
+use crate::domain::preview::SandboxLevel;
+
+/// How long a killed build's processes may take to be gone; the kernel needs
+/// milliseconds.
+const DEATH: Duration = Duration::from_secs(5);
+
+/// A program with its arguments, all as the build sees them.
+#[derive(Debug)]
+pub struct Command {
+    pub(super) program: OsString,
+    pub(super) args: Vec<OsString>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) cwd: PathBuf,
+    pub(super) network: bool,
+}
+
+impl Command {
+    /// `cwd` is a host path.
+    pub fn new(program: impl AsRef<OsStr>, cwd: &Path) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: cwd.to_owned(),
+            network: false,
+        }
+    }
+
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Lets the command reach the network. Only for installing.
+    #[must_use]
+    pub fn network(mut self) -> Self {
+        self.network = true;
+        self
+    }
+
+    /// The command as a person would type it, for the log.
+    #[must_use]
+    pub fn display(&self) -> String {
+        let mut text = self.program.to_string_lossy().into_owned();
+        for arg in &self.args {
+            text.push(' ');
+            text.push_str(&arg.to_string_lossy());
+        }
+        text
+    }
+}
+
+/// Where a command's standard output goes. Its errors always go to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Log,
+    /// Kept, up to 4 MiB, and not logged.
+    Capture,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code; 128 and the signal's number when it was killed.
+    Exited(i32),
+    TimedOut,
+    Cancelled,
+}
+
+#[derive(Debug)]
+pub struct Finished {
+    pub ended: Ended,
+    pub stdout: Vec<u8>,
+    pub took: Duration,
+}
+
+impl Cell {
+    /// Runs `command` to its end. When it returns, no process of it is left,
+    /// however it ended.
+    ///
+    /// Must be called on a thread of the runtime, not of its blocking pool:
+    /// `isolated` commands die with the thread that started them.
+    ///
+    /// # Errors
+    /// Only when the command could not be started.
+    pub async fn run(
+        &self,
+        command: &Command,
+        output: Output,
+        limit: Duration,
+        cancel: &CancellationToken,
+        log: &BuildLog,
+    ) -> io::Result<Finished> {
+        let started = Instant::now();
+        let (mut child, streams) = self.spawn(command, output)?;
+        let pump = tokio::spawn(output::pump(streams, log.clone()));
+        let ended = tokio::select! {
+            status = child.wait() => Ended::Exited(exit_code(status?)),
+            () = tokio::time::sleep(limit) => Ended::TimedOut,
+            () = cancel.cancelled() => Ended::Cancelled,
+        };
+        if !matches!(ended, Ended::Exited(_)) {
+            self.kill(&mut child).await;
+        }
+        if self.level == SandboxLevel::None {
+            leftovers::kill(&self.mark).await;
+        }
+        // The streams end when the last process that could write is gone; under
+        // `isolated` the first process of the sandbox holds them to the end.
+        let abort = pump.abort_handle();
+        let drained = timeout(DEATH, pump).await;
+        abort.abort();
+        let stdout = drained.ok().and_then(Result::ok).unwrap_or_default();
+        Ok(Finished {
+            ended,
+            stdout,
+            took: started.elapsed(),
+        })
+    }
+
+    fn spawn(&self, command: &Command, output: Output) -> io::Result<(Child, output::Streams)> {
+        let words = self.words(command);
+        let (log_read, log_write) = io::pipe()?;
+        let mut process = tokio::process::Command::new(&words[0]);
+        process
+            .args(&words[1..])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stderr(log_write.try_clone()?)
+            .process_group(0)
+            .kill_on_drop(true);
+        if self.level == SandboxLevel::None {
+            process
+                .current_dir(&command.cwd)
+                .envs(self.environment(command));
+        }
+        let captured = match output {
+            Output::Log => {
+                process.stdout(log_write);
+                None
+            }
+            Output::Capture => {
+                let (read, write) = io::pipe()?;
+                process.stdout(write);
+                Some(OwnedFd::from(read))
+            }
+        };
+        let child = process.spawn()?;
+        // `process` holds our ends of the pipes for writing: it must go before
+        // the streams can end.
+        drop(process);
+        Ok((
+            child,
+            output::Streams::new(OwnedFd::from(log_read), captured)?,
+        ))
+    }
+
+    /// Kills the whole of it and waits.
+    async fn kill(&self, child: &mut Child) {
+        let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
+            return;
+        };
+        if self.level != SandboxLevel::None {
+            // The first process of the sandbox's PID namespace: with it every
+            // other goes, and bubblewrap returns only after that.
+            let inner = children(pid);
+            for process in &inner {
+                let _ = kill_process(*process, Signal::KILL);
+            }
+            if !inner.is_empty() && timeout(DEATH, child.wait()).await.is_ok() {
+                return;
+            }
+        }
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = timeout(DEATH, child.wait()).await;
+    }
+}
+
+fn children(pid: Pid) -> Vec<Pid> {
+    let pid = pid.as_raw_nonzero();
+    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+        .collect()
+}
+
+fn exit_code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(-1)
+}

@@ -1,0 +1,32 @@
+//! Static projects: an `index.html` and what lies beside it. Nothing runs.
+
+use super::detect::Plan;
+use super::product::{DIST, Product};
+use crate::error::{Code, Error, Result};
+
+pub fn bundle(plan: &Plan) -> Result<Product> {
+    let folder = plan.static_folder().ok_or_else(|| {
+        let looked = plan.output_dir.as_ref().map_or_else(
+            || "the folder itself, public, dist and docs".to_owned(),
+            |dir| format!("`{}`", dir.display()),
+        );
+        Error::new(
+            Code::InvalidProjectStructure,
+            format!(
+                "no index.html was found in {}: looked in {looked}",
+                plan.shown_root()
+            ),
+        )
+    })?;
+    let mut product = Product::default();
+    product.push_folder(&folder, DIST, is_private)?;
+    Ok(product)
+}
+
+/// What is for the project's own use: hidden files (`.env`, `.git`) but for
+/// `.well-known`, and our own configuration.
+fn is_private(name: &str) -> bool {
+    (name.starts_with('.') && name != ".well-known")
+        || name == "node_modules"
+        || name == super::detect::CONFIG_FILE
+}

@@ -1,0 +1,113 @@
+//! Looking at a checkout without leaving it: a link that points out of the
+//! tree is as good as absent.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+/// Bytes of a manifest, a lockfile or a configuration file.
+const LARGEST: u64 = 64 << 20;
+/// Folders that a search through a checkout visits.
+const MOST_FOLDERS: usize = 20_000;
+
+/// The bytes of the file at `path` (absolute, below `root`); `None` when there
+/// is no such file in the tree, or it is too large to be what it should be.
+#[must_use]
+pub fn read(root: &Path, path: &Path) -> Option<Vec<u8>> {
+    let real = within(root, path)?;
+    let file = fs::File::open(real).ok()?;
+    let meta = file.metadata().ok()?;
+    if !meta.is_file() || meta.len() > LARGEST {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[must_use]
+pub fn is_file(root: &Path, path: &Path) -> bool {
+    within(root, path).is_some_and(|real| real.is_file())
+}
+
+#[must_use]
+pub fn is_dir(root: &Path, path: &Path) -> bool {
+    within(root, path).is_some_and(|real| real.is_dir())
+}
+
+/// The real place of `path`, if that is inside `root`.
+#[must_use]
+pub fn within(root: &Path, path: &Path) -> Option<PathBuf> {
+    let real = path.canonicalize().ok()?;
+    real.starts_with(root.canonicalize().ok()?).then_some(real)
+}
+
+/// `text` as a path below some folder: relative, without `..`. The empty path
+/// is the folder itself.
+#[must_use]
+pub fn relative(text: &str) -> Option<PathBuf> {
+    let mut path = PathBuf::new();
+    for component in Path::new(text).components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(path)
+}
+
+/// Every folder below and with `root`, nearest first, but for those of `skip`,
+/// hidden ones, links, and what lies below them.
+pub fn folders(root: &Path, skip: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut queue = VecDeque::from([root.to_owned()]);
+    while let Some(dir) = queue.pop_front() {
+        let mut below: Vec<PathBuf> = fs::read_dir(&dir)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let name = entry.file_name();
+                let name = name.to_str()?;
+                let plain = entry.file_type().ok()?.is_dir() && !name.starts_with('.');
+                (plain && !skip(name)).then(|| entry.path())
+            })
+            .collect();
+        below.sort();
+        queue.extend(below);
+        found.push(dir);
+        if found.len() == MOST_FOLDERS {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_out_of_the_tree_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::write(dir.path().join("secret"), "x").unwrap();
+        fs::write(tree.join("plain"), "y").unwrap();
+        std::os::unix::fs::symlink("../secret", tree.join("out")).unwrap();
+        std::os::unix::fs::symlink("plain", tree.join("in")).unwrap();
+        assert_eq!(read(&tree, &tree.join("out")), None);
+        assert_eq!(read(&tree, &tree.join("../secret")), None);
+        assert_eq!(read(&tree, &tree.join("in")).as_deref(), Some(&b"y"[..]));
+    }
+
+    #[test]
+    fn a_relative_path_stays_below() {
+        assert_eq!(relative("apps/mobile"), Some("apps/mobile".into()));
+        assert_eq!(relative("./a/"), Some("a".into()));
+        assert_eq!(relative("a/../.."), None);
+        assert_eq!(relative("/etc"), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! The folders of one build under `DATA_DIR/tmp`, the cell that shows them to
+//! its commands, and running those commands with the log and the limits.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::detect::Plan;
+use super::log::BuildLog;
+use super::sandbox::{Access, Cell, Command, Ended, Output, Sandbox};
+use crate::domain::JobId;
+use crate::domain::preview::SandboxLevel;
+use crate::error::{Code, Context, Error, Result};
+
+/// The folders of one build.
+#[derive(Clone, Debug)]
+pub struct Workbench {
+    dir: PathBuf,
+    /// The checkout: `/work/project` in the sandbox.
+    pub project: PathBuf,
+    /// What the bundler writes: `/work/out`.
+    pub out: PathBuf,
+    pub home: PathBuf,
+    /// `/tmp` and `TMPDIR`.
+    pub tmp: PathBuf,
+}
+
+impl Workbench {
+    /// Makes the folders anew; what an earlier attempt left is removed.
+    pub fn fresh(dir: &Path) -> Result<Self> {
+        remove_tree(dir).or_internal("clear the build's temporary folder")?;
+        let bench = Self {
+            dir: dir.to_owned(),
+            project: dir.join("project"),
+            out: dir.join("out"),
+            home: dir.join("home"),
+            tmp: dir.join("tmp"),
+        };
+        for folder in [&bench.project, &bench.out, &bench.home, &bench.tmp] {
+            make_dir(folder)?;
+        }
+        // Programs ask who they are; the machine's own accounts are no
+        // business of theirs.
+        fs::write(
+            dir.join("passwd"),
+            "build:x:1000:1000:build:/work/home:/bin/sh\n",
+        )
+        .and_then(|()| fs::write(dir.join("group"), "build:x:1000:\n"))
+        .or_internal("write the build's passwd file")?;
+        Ok(bench)
+    }
+
+    /// A new folder beside the others, for the server's own use.
+    pub fn aside(&self, name: &str) -> Result<PathBuf> {
+        let path = self.dir.join(name);
+        make_dir(&path)?;
+        Ok(path)
+    }
+
+    /// A file beside the folders.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The cell of the bundler: the checkout, the output folder, and nothing
+    /// else of this server.
+    #[must_use]
+    pub fn cell(&self, sandbox: &Sandbox, level: SandboxLevel, job: &JobId) -> Cell {
+        let mut cell = self.bare_cell(Cell::new(sandbox, level, job.as_str()));
+        cell.mount(&self.project, Path::new("/work/project"), Access::ReadWrite);
+        cell.mount(&self.out, Path::new("/work/out"), Access::ReadWrite);
+        cell
+    }
+
+    /// A cell that does not even have the project, for fetching tools.
+    #[must_use]
+    pub fn bare_cell(&self, mut cell: Cell) -> Cell {
+        for name in ["passwd", "group"] {
+            let guest = Path::new("/etc").join(name);
+            cell.mount(&self.dir.join(name), &guest, Access::ReadOnly);
+        }
+        cell.mount(&self.home, Path::new("/work/home"), Access::ReadWrite);
+        cell.mount(&self.tmp, Path::new("/tmp"), Access::ReadWrite);
+        let (home, tmp) = (cell.inside(&self.home), cell.inside(&self.tmp));
+        cell.env("HOME", home);
+        cell.env("TMPDIR", tmp);
+        for (name, value) in [
+            ("LANG", "C.UTF-8"),
+            ("CI", "1"),
+            ("BROWSER", "none"),
+            ("DO_NOT_TRACK", "1"),
+            ("EXPO_OFFLINE", "1"),
+            ("EXPO_NO_TELEMETRY", "1"),
+            ("NEXT_TELEMETRY_DISABLED", "1"),
+            ("npm_config_audit", "false"),
+            ("npm_config_fund", "false"),
+            ("npm_config_update_notifier", "false"),
+        ] {
+            cell.env(name, value);
+        }
+        cell
+    }
+
+    /// Removes everything of this build.
+    pub fn remove(&self) -> io::Result<()> {
+        remove_tree(&self.dir)
+    }
+}
+
+/// Everything that a stage needs to run its commands.
+#[derive(Clone, Debug)]
+pub struct Build {
+    pub plan: Plan,
+    pub bench: Workbench,
+    pub cell: Cell,
+    pub log: BuildLog,
+    pub cancel: CancellationToken,
+    pub limit: Limit,
+}
+
+/// The time that a stage has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    ends: Instant,
+    whole: Duration,
+    /// The variable that sets it, for the message.
+    variable: &'static str,
+}
+
+impl Limit {
+    #[must_use]
+    pub fn starting_now(whole: Duration, variable: &'static str) -> Self {
+        Self {
+            ends: Instant::now() + whole,
+            whole,
+            variable,
+        }
+    }
+
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now())
+    }
+
+    /// # Errors
+    /// `PREVIEW_TIMEOUT` once the time is over.
+    pub fn check(&self) -> Result<()> {
+        if self.left().is_zero() {
+            Err(self.exceeded())
+        } else {
+            Ok(())
+        }
+    }
+
+    #[must_use]
+    pub fn exceeded(&self) -> Error {
+        Error::new(
+            Code::PreviewTimeout,
+            format!(
+                "the stage took longer than its limit of {:.1} s and was killed; the build log \
+                 shows how far it came, and the operator can raise {}",
+                self.whole.as_secs_f64(),
+                self.variable
+            ),
+        )
+    }
+}
+
+impl Build {
+    /// Runs a command to its success. `code` is the error when it fails,
+    /// `hint` says what to do then.
+    pub async fn run(
+        &self,
+        command: &Command,
+        output: Output,
+        code: Code,
+        hint: &str,
+    ) -> Result<Vec<u8>> {
+        self.log.command(&command.display()).await;
+        let finished = self
+            .cell
+            .run(command, output, self.limit.left(), &self.cancel, &self.log)
+            .await
+            .or_internal("start a command of the build")?;
+        match finished.ended {
+            Ended::Exited(0) => Ok(finished.stdout),
+            Ended::Exited(status) => Err(Error::new(
+                code,
+                format!(
+                    "`{}` ended with code {status} after {:.1} s; {hint}",
+                    shortened(&command.display()),
+                    finished.took.as_secs_f64(),
+                ),
+            )),
+            Ended::TimedOut => Err(self.limit.exceeded()),
+            Ended::Cancelled => Err(cancelled()),
+        }
+    }
+
+    /// A command of node's with a script of the project (a host path).
+    #[must_use]
+    pub fn node(&self, script: &Path) -> Command {
+        Command::new("node", &self.plan.root).arg(self.cell.inside(script))
+    }
+
+    /// # Errors
+    /// `CANCELLED` once the job was.
+    pub fn check_cancelled(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            Err(cancelled())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[must_use]
+pub fn cancelled() -> Error {
+    Error::new(Code::Cancelled, "the build was cancelled")
+}
+
+/// A command's beginning, for a message.
+fn shortened(command: &str) -> String {
+    let words: Vec<&str> = command
+        .split(' ')
+        .map(|word| {
+            Path::new(word)
+                .file_name()
+                .and_then(OsStr::to_str)
+                .filter(|_| word.starts_with('/'))
+                .unwrap_or(word)
+        })
+        .take(4)
+        .collect();
+    words.join(" ")
+}
+
+pub(super) fn make_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .or_internal("make a folder of the build")
+}
+
+/// Removes `dir` and what is in it; no error when it is not there.
+///
+/// A killed build's last write may race with us, hence the second try. Links
+/// are removed, never followed.
+pub fn remove_tree(dir: &Path) -> io::Result<()> {
+    for _ in 0..3 {
+        match fs::remove_dir_all(dir) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => unlock(dir),
+            Err(_) => {}
+        }
+    }
+    fs::remove_dir_all(dir)
+}
+
+/// Builds may leave folders that their owner cannot write.
+fn unlock(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            unlock(&entry.path());
+        }
+    }
+}
