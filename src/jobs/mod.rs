@@ -1,6 +1,7 @@
 //! Jobs as types: each names its queue, priority and retry rule beside its
 //! data, and says itself whether an error is retried or final.
 
+mod backoff;
 pub mod preview;
 pub mod purge;
 pub mod sync;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock::Random;
 use crate::domain::JobId;
-use crate::domain::job::{NewJob, Priority, Queue};
+use crate::domain::job::{Job, NewJob, Priority, Queue};
 use crate::error::{Context, Error, Result};
 
 /// A kind of job. Its value is the payload, stored as JSON.
@@ -62,6 +64,16 @@ impl JobError {
             error,
             retry_after: None,
         }
+    }
+
+    /// The same, but that the pause is doubled for every attempt of `job` that
+    /// has failed, up to `longest`, with jitter.
+    #[must_use]
+    pub fn backed_off(mut self, job: &Job, longest: Duration, random: &dyn Random) -> Self {
+        self.retry_after = self
+            .retry_after
+            .map(|base| backoff::pause(base, job.attempts, longest, random));
+        self
     }
 
     /// Worth another attempt after `after`, as long as attempts are left.

@@ -1,12 +1,150 @@
-//! The loop that claims jobs, keeps their leases and runs them.
+//! The worker: claims jobs, keeps their leases, runs them and writes how they
+//! ended.
+//!
+//! A *slot* runs one job at a time. There are `PREVIEW_BUILDER_CONCURRENCY`
+//! slots for builds, one for syncs and one for cleanup, so that a long queue
+//! of builds never keeps a sync waiting.
+//!
+//! At the soft stop the slots claim nothing more and finish what they have; at
+//! the hard stop they kill it and hand it back, and the attempt does not count.
 
-use std::sync::Arc;
+mod dispatch;
+mod heartbeat;
+mod slot;
+mod sweep;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::HEXLOWER;
+use futures::StreamExt;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::error::Result;
+use crate::domain::JobId;
+use crate::domain::job::Queue;
+use crate::ephemeral::topic;
+use crate::error::{Context, Result};
+use slot::Slot;
+
+/// The queues that the embedded server's worker serves.
+const QUEUES: [Queue; 3] = [Queue::PreviewBuild, Queue::Sync, Queue::Cleanup];
+
+/// What the slots, the heartbeat and the cancels share.
+pub(crate) struct Worker {
+    app: Arc<App>,
+    /// Unique among all workers that ever were.
+    id: String,
+    running: Mutex<HashMap<JobId, CancellationToken>>,
+    /// Told whenever a job leaves `running`.
+    left: Notify,
+}
 
 /// Runs jobs until the soft stop, then those it has until the hard stop.
+///
+/// # Errors
+/// Only when one of its tasks has panicked: nothing that a job does ends it.
 pub async fn run(app: Arc<App>) -> Result<()> {
-    app.lifecycle.stopping().cancelled().await;
+    sweep::sweep(&app).await;
+    let worker = Arc::new(Worker {
+        id: worker_id(&app),
+        app: Arc::clone(&app),
+        running: Mutex::default(),
+        left: Notify::new(),
+    });
+    tracing::info!(
+        worker = worker.id,
+        builds = app.config.builds.concurrency,
+        sandbox = app
+            .sandbox
+            .level()
+            .map_or("refused", |level| level.as_str()),
+        "the worker is ready"
+    );
+    if let Some(reason) = app.sandbox.refusal() {
+        tracing::warn!(reason, "builds are refused");
+    }
+    let mut slots = JoinSet::new();
+    for slot in Slot::of(&app.config) {
+        slots.spawn(slot.run(Arc::clone(&worker)));
+    }
+    let mut companions = JoinSet::new();
+    companions.spawn(heartbeat::beat(Arc::clone(&worker)));
+    companions.spawn(cancels(Arc::clone(&worker)));
+    while let Some(ended) = slots.join_next().await {
+        ended.or_internal("run a slot of the worker")?;
+    }
+    companions.shutdown().await;
     Ok(())
+}
+
+impl Worker {
+    /// Takes the job's place. A job that was cancelled and at once retried, or
+    /// whose lease was lost, may still be ending here: its folder is the same,
+    /// so the new attempt waits for the old one to be gone.
+    async fn enter(&self, job: &JobId, cancel: &CancellationToken) {
+        loop {
+            let left = self.left.notified();
+            let free = match self.jobs().entry(job.clone()) {
+                Entry::Occupied(_) => false,
+                Entry::Vacant(place) => {
+                    place.insert(cancel.clone());
+                    true
+                }
+            };
+            if free {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn leave(&self, job: &JobId) {
+        self.jobs().remove(job);
+        self.left.notify_waiters();
+    }
+
+    fn active(&self) -> Vec<JobId> {
+        let mut active: Vec<JobId> = self.jobs().keys().cloned().collect();
+        active.sort();
+        active
+    }
+
+    fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn worker_id(app: &App) -> String {
+    let system = rustix::system::uname();
+    let host: String = system
+        .nodename()
+        .to_string_lossy()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(40)
+        .collect();
+    let random = HEXLOWER.encode(&app.random.bytes::<4>());
+    format!("{host}-{}-{random}", std::process::id())
+}
+
+/// Cancels running jobs as soon as their cancelling is announced. A missed
+/// announcement is made good by the next renewal of the lease.
+async fn cancels(worker: Arc<Worker>) {
+    let Ok(mut events) = worker.app.ephemeral.subscribe(topic::CANCEL).await else {
+        return;
+    };
+    while let Some(event) = events.next().await {
+        let cancel = event
+            .parse::<JobId>()
+            .ok()
+            .and_then(|job| worker.jobs().get(&job).cloned());
+        if let Some(cancel) = cancel {
+            tracing::info!(job = event, "cancelling a running job");
+            cancel.cancel();
+        }
+    }
 }

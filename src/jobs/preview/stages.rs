@@ -1,0 +1,377 @@
+//! The stages of a build, in their order: checkout, dependencies, bundle,
+//! package, upload.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+use crate::app::App;
+use crate::blobs::BlobKey;
+use crate::bundle::deps::{self, Dependencies, Stores};
+use crate::bundle::detect::{Plan, detect};
+use crate::bundle::log::{BuildLog, Nudge};
+use crate::bundle::npmrc::Npmrc;
+use crate::bundle::package::{self, Facts, Packed, Stop};
+use crate::bundle::product::Product;
+use crate::bundle::redact::Redactor;
+use crate::bundle::transform::{TransformCache, cache_key};
+use crate::bundle::workbench::{Build, Limit, Workbench, cancelled};
+use crate::bundle::{expo, react_native, static_site, web};
+use crate::domain::preview::{Bundle, SandboxLevel, Stage};
+use crate::domain::project::{Project, ProjectKind};
+use crate::ephemeral::topic;
+use crate::error::{Code, Context, Error, Result};
+
+/// Waited before each further try of the upload.
+const UPLOAD_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// Runs all stages. The bundle is stored when it returns, and the build log
+/// complete.
+pub(super) async fn build(
+    app: &Arc<App>,
+    progress: &mut Progress,
+    attempt: u32,
+    cancel: &CancellationToken,
+) -> Result<Bundle> {
+    let npmrc = Npmrc::load(app.config.builds.npmrc.as_deref())?;
+    let id = progress.preview().id.clone();
+    let (log, writer) = BuildLog::open(
+        &app.data.build_log(&id),
+        Redactor::new(npmrc.secrets()),
+        nudge(app, topic::log(&id)),
+    )
+    .await?;
+    if attempt > 1 {
+        log.attempt(attempt).await;
+    }
+    let stages = Stages {
+        app,
+        progress,
+        npmrc,
+        log: log.clone(),
+        cancel,
+    };
+    let result = stages.run().await;
+    if let Err(error) = &result {
+        log.note(ending(error)).await;
+    }
+    drop(log);
+    // Whoever sees the end of the preview sees the whole log.
+    writer.finish().await;
+    result
+}
+
+/// A lost nudge is a delay: followers also look by themselves.
+fn nudge(app: &App, topic: String) -> Nudge {
+    let ephemeral = Arc::clone(&app.ephemeral);
+    Box::new(move || {
+        let (ephemeral, topic) = (Arc::clone(&ephemeral), topic.clone());
+        Box::pin(async move {
+            let _ = ephemeral.publish(&topic, "").await;
+        })
+    })
+}
+
+/// The last line of a log that does not end well.
+fn ending(error: &Error) -> String {
+    let code = error.code.as_str();
+    match error.code {
+        Code::InternalError => format!("{code}: a fault of the server; its log has the cause"),
+        Code::PreviewTimeout => format!("{code}: {} (timeout: true)", error.message),
+        _ => format!("{code}: {}", error.message),
+    }
+}
+
+struct Stages<'a> {
+    app: &'a Arc<App>,
+    progress: &'a mut Progress,
+    npmrc: Npmrc,
+    log: BuildLog,
+    cancel: &'a CancellationToken,
+}
+
+impl Stages<'_> {
+    async fn run(mut self) -> Result<Bundle> {
+        let project = self.project().await?;
+        let trusted = project.trusted || self.app.config.server.local_dev_mode;
+        let level = self.app.sandbox.level_for(trusted)?;
+        self.progress
+            .update(|preview| preview.sandbox = Some(level))
+            .await?;
+
+        let (bench, plan) = self.checkout(&project).await?;
+        let transform = TransformCache::open(&self.app.data.transform_cache(project.id))?;
+        let mut build = self.prepare(bench, plan, level);
+        let dependencies = self.dependencies(&mut build, &transform).await?;
+        transform.lend(&build.bench, &mut build.cell)?;
+
+        let key = cache_key(&build.plan, &dependencies.digest, level.as_str());
+        let warm = self.is_warm(&build.plan, &transform, &dependencies, &key);
+        self.progress
+            .update(|preview| preview.warm = Some(warm))
+            .await?;
+        build.limit = self.limit(warm, build.plan.kind);
+        let packed = self
+            .bundle_and_package(&build, &transform, &dependencies, &key)
+            .await;
+        if let Err(error) = &packed
+            && error.code == Code::PreviewTimeout
+        {
+            transform.forget_stamp(build.plan.platform);
+        }
+        self.upload(&build, packed?).await
+    }
+
+    async fn project(&self) -> Result<Project> {
+        let id = self.progress.preview().project_id;
+        let found = self.app.store.project(id).await?;
+        found
+            .map(|project| project.value)
+            .ok_or_else(|| Error::new(Code::SourceUnavailable, "the project was deleted"))
+    }
+
+    /// Shows and logs a stage around `work`.
+    async fn stage<T>(&mut self, stage: Stage, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.progress.enter(stage).await?;
+        self.log.stage_begins(stage).await;
+        let started = Instant::now();
+        let result = work.await;
+        match &result {
+            Ok(_) => self.log.stage_done(stage, started.elapsed()).await,
+            Err(error) => {
+                self.log
+                    .stage_failed(stage, started.elapsed(), error.code)
+                    .await;
+            }
+        }
+        result
+    }
+
+    async fn checkout(&mut self, project: &Project) -> Result<(Workbench, Plan)> {
+        let app = Arc::clone(self.app);
+        let (log, cancel) = (self.log.clone(), self.cancel.clone());
+        let preview = self.progress.preview().clone();
+        let settings = project.config.clone();
+        self.stage(Stage::Checkout, async move {
+            let dir = app.data.job_tmp(&preview.id);
+            let bench = blocking(move || Workbench::fresh(&dir)).await?;
+            log.note(format!("commit {}", preview.commit)).await;
+            let checkout = tokio::select! {
+                checkout = app.repos.checkout(
+                    preview.project_id,
+                    &preview.commit,
+                    &bench.project,
+                ) => checkout?,
+                () = cancel.cancelled() => return Err(cancelled()),
+            };
+            for path in &checkout.left_out {
+                log.note(format!(
+                    "left out {path}: a link that points out of the tree"
+                ))
+                .await;
+            }
+            for path in &checkout.submodules {
+                log.note(format!(
+                    "{path} is a submodule: it stays empty, submodules are not fetched"
+                ))
+                .await;
+            }
+            let (tree, platform) = (bench.project.clone(), preview.platform);
+            let plan = blocking(move || detect(&tree, &settings, platform)).await?;
+            log.note(format!(
+                "a {} project in {}, for {platform}",
+                plan.kind.as_str(),
+                plan.shown_root()
+            ))
+            .await;
+            for remark in &plan.remarks {
+                log.note(remark).await;
+            }
+            Ok((bench, plan))
+        })
+        .await
+    }
+
+    fn prepare(&self, bench: Workbench, plan: Plan, level: SandboxLevel) -> Build {
+        let id = &self.progress.preview().id;
+        Build {
+            cell: bench.cell(&self.app.sandbox, level, id),
+            plan,
+            bench,
+            log: self.log.clone(),
+            cancel: self.cancel.clone(),
+            limit: Limit::starting_now(
+                self.app.config.previews.install_timeout,
+                "PREVIEW_INSTALL_TIMEOUT_MS",
+            ),
+        }
+    }
+
+    async fn dependencies(
+        &mut self,
+        build: &mut Build,
+        transform: &TransformCache,
+    ) -> Result<Dependencies> {
+        let app = Arc::clone(self.app);
+        let npmrc = self.npmrc.clone();
+        let project = self.progress.preview().project_id;
+        let log = self.log.clone();
+        self.stage(Stage::Dependencies, async move {
+            if build.plan.kind == ProjectKind::Static {
+                log.note("a static project has none").await;
+                return Ok(Dependencies::none());
+            }
+            let stores = Stores {
+                data: &app.data,
+                npmrc: &npmrc,
+                transform,
+            };
+            deps::provide(build, stores, project).await
+        })
+        .await
+    }
+
+    fn is_warm(
+        &self,
+        plan: &Plan,
+        transform: &TransformCache,
+        dependencies: &Dependencies,
+        key: &str,
+    ) -> bool {
+        let limit = self.app.config.previews.warm_timeout;
+        plan.kind == ProjectKind::Static
+            || (dependencies.cached && transform.is_warm(plan.platform, plan.kind, key, limit))
+    }
+
+    /// The time for bundling and packaging together. A static project has
+    /// nothing to warm: its time goes by its size alone.
+    fn limit(&self, warm: bool, kind: ProjectKind) -> Limit {
+        let previews = &self.app.config.previews;
+        if warm && kind != ProjectKind::Static {
+            Limit::starting_now(previews.warm_timeout, "PREVIEW_MAX_TIMEOUT_MS")
+        } else {
+            Limit::starting_now(previews.cold_timeout, "PREVIEW_COLD_TIMEOUT_MS")
+        }
+    }
+
+    async fn bundle_and_package(
+        &mut self,
+        build: &Build,
+        transform: &TransformCache,
+        dependencies: &Dependencies,
+        key: &str,
+    ) -> Result<Packed> {
+        let started = Instant::now();
+        let product = self
+            .stage(Stage::Bundle, async {
+                let product = bundle(build, dependencies).await;
+                // Even a build that failed has transformed most files.
+                transform.keep(&build.bench)?;
+                let product = product?;
+                build.check_cancelled()?;
+                Ok(product)
+            })
+            .await?;
+        transform.put_stamp(build.plan.platform, key, started.elapsed())?;
+        for remark in &product.remarks {
+            self.log.note(remark).await;
+        }
+        self.package(build, product).await
+    }
+
+    async fn package(&mut self, build: &Build, product: Product) -> Result<Packed> {
+        let preview = self.progress.preview();
+        let facts = Facts {
+            job_id: preview.id.clone(),
+            project_id: preview.project_id,
+            commit: preview.commit.clone(),
+            platform: preview.platform,
+            kind: build.plan.kind,
+            built_at: self.app.clock.now(),
+            token_version: preview.token.version,
+        };
+        let log_file = self.app.data.build_log(&preview.id);
+        let target = build.bench.file("bundle.zip");
+        let (limit, cancel, log) = (build.limit, build.cancel.clone(), self.log.clone());
+        self.stage(Stage::Package, async move {
+            log.flush().await;
+            let packed = blocking(move || {
+                let stop = Stop {
+                    limit: &limit,
+                    cancel: &cancel,
+                };
+                package::pack(&product, &facts, &log_file, &target, &stop)
+            })
+            .await?;
+            log.note(format!(
+                "bundle.zip: {} bytes, SHA-256 {}",
+                packed.size, packed.sha256
+            ))
+            .await;
+            Ok(packed)
+        })
+        .await
+    }
+
+    async fn upload(&mut self, build: &Build, packed: Packed) -> Result<Bundle> {
+        let preview = self.progress.preview();
+        let key = BlobKey::bundle(preview.project_id, &preview.id);
+        let (app, cancel) = (Arc::clone(self.app), self.cancel.clone());
+        let (log, file) = (self.log.clone(), build.bench.file("bundle.zip"));
+        let kind = build.plan.kind;
+        self.stage(Stage::Upload, async move {
+            let mut pauses = UPLOAD_PAUSES.iter();
+            loop {
+                let error = match app.blobs.put_file(&key, &file).await {
+                    Ok(()) => break,
+                    Err(error) => error,
+                };
+                let Some(pause) = pauses.next() else {
+                    return Err(Error::new(
+                        Code::StorageUploadFailed,
+                        "the bundle could not be stored after three tries; the operator finds the \
+                         cause in the server's log",
+                    )
+                    .caused_by(error));
+                };
+                tracing::warn!(error = %error.chain(), "storing a bundle failed; trying again");
+                log.note("storing the bundle failed; trying again").await;
+                tokio::select! {
+                    () = tokio::time::sleep(*pause) => {}
+                    () = cancel.cancelled() => return Err(cancelled()),
+                }
+            }
+            Ok(Bundle {
+                key: key.as_str().to_owned(),
+                size: packed.size,
+                sha256: packed.sha256,
+                kind,
+                expires_at: app.clock.now().after(app.config.previews.bundle_ttl),
+            })
+        })
+        .await
+    }
+}
+
+async fn bundle(build: &Build, dependencies: &Dependencies) -> Result<Product> {
+    match build.plan.kind {
+        ProjectKind::Expo => expo::bundle(build).await,
+        ProjectKind::ReactNative => react_native::bundle(build).await,
+        ProjectKind::Web => web::bundle(build, dependencies.manager).await,
+        ProjectKind::Static => {
+            let plan = build.plan.clone();
+            blocking(move || static_site::bundle(&plan)).await
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .or_internal("run a task of the build")?
+}

@@ -1,0 +1,95 @@
+//! From a claimed job to the code that runs it, by its kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::domain::job::Job;
+use crate::error::{Error, Result};
+use crate::jobs::preview::{self, PreviewJob};
+use crate::jobs::purge::{self, PurgeJob};
+use crate::jobs::sync::{self, SyncJob};
+use crate::jobs::{JobError, JobKind};
+use crate::store::{Batch, Claim};
+
+/// Nobody waits for it; the disk may be full for a while.
+const LONGEST_PURGE_RETRY: Duration = Duration::from_hours(1);
+
+/// A job whose payload has been read.
+pub(super) enum Work {
+    Preview,
+    Sync,
+    Purge(PurgeJob),
+}
+
+impl Work {
+    /// # Errors
+    /// `INTERNAL_ERROR` for a kind or a payload that this version does not
+    /// know; an older or newer one has written it.
+    pub(super) fn of(job: &Job) -> Result<Work> {
+        match job.kind.as_str() {
+            PreviewJob::KIND => payload::<PreviewJob>(job).map(|_| Work::Preview),
+            SyncJob::KIND => payload::<SyncJob>(job).map(|_| Work::Sync),
+            PurgeJob::KIND => payload(job).map(Work::Purge),
+            kind => Err(Error::internal(format!(
+                "this version has no job of kind {kind}"
+            ))),
+        }
+    }
+
+    /// One attempt. The answer is the batch that completes the job.
+    pub(super) async fn run(
+        &self,
+        app: &Arc<App>,
+        claim: &Claim,
+        job: &Job,
+        cancel: &CancellationToken,
+    ) -> Result<Batch, JobError> {
+        match self {
+            Work::Preview => preview::run(app, claim, job, cancel).await,
+            Work::Sync => sync::run(app, claim, job, cancel.clone()).await,
+            Work::Purge(purge) => purge::run(app, purge)
+                .await
+                .map(|()| Batch::new())
+                .map_err(|error| error.backed_off(job, LONGEST_PURGE_RETRY, &*app.random)),
+        }
+    }
+
+    /// What is written together with a failed attempt.
+    pub(super) async fn failed(
+        &self,
+        app: &App,
+        job: &Job,
+        error: &Error,
+        again: bool,
+    ) -> Result<Batch> {
+        match self {
+            Work::Preview => preview::failed(app, &job.id, error, again).await,
+            Work::Sync | Work::Purge(_) => Ok(Batch::new()),
+        }
+    }
+
+    /// What is written together with handing the job back.
+    pub(super) async fn released(&self, app: &App, job: &Job) -> Result<Batch> {
+        match self {
+            Work::Preview => preview::released(app, &job.id).await,
+            Work::Sync | Work::Purge(_) => Ok(Batch::new()),
+        }
+    }
+
+    /// After the end of the attempt is written, whatever it was.
+    pub(super) async fn clean(&self, app: &App, job: &Job) {
+        match self {
+            Work::Preview => preview::clean(app, &job.id).await,
+            Work::Sync | Work::Purge(_) => {}
+        }
+    }
+}
+
+fn payload<T: JobKind>(job: &Job) -> Result<T> {
+    serde_json::from_str(&job.payload).map_err(|e| {
+        Error::internal(format!("the payload of a {} job cannot be read", job.kind)).caused_by(e)
+    })
+}

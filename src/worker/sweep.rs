@@ -1,0 +1,69 @@
+//! What an earlier process has left half done: temporary folders of builds
+//! that nobody runs, and dependency sets that were being filled.
+
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::bundle::deps;
+use crate::bundle::workbench::remove_tree;
+use crate::domain::JobId;
+use crate::domain::job::JobState;
+
+const PREFIX: &str = "preview-job-";
+
+/// Before the first claim: a build that is taken up again makes its folder
+/// anew.
+pub(super) async fn sweep(app: &App) {
+    let mut left = Vec::new();
+    for (path, job) in job_folders(app).await {
+        if !is_running(app, &job).await {
+            left.push(path);
+        }
+    }
+    left.extend(deps::half_filled(&app.data));
+    if left.is_empty() {
+        return;
+    }
+    tracing::info!(
+        folders = left.len(),
+        "removing what interrupted builds have left"
+    );
+    let swept = tokio::task::spawn_blocking(move || {
+        for path in left {
+            if let Err(e) = remove_tree(&path) {
+                tracing::warn!(path = %path.display(), error = %e, "could not be removed");
+            }
+        }
+    });
+    let _ = swept.await;
+}
+
+async fn job_folders(app: &App) -> Vec<(PathBuf, JobId)> {
+    let mut found = Vec::new();
+    let Ok(mut entries) = tokio::fs::read_dir(app.data.tmp()).await else {
+        return found;
+    };
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let name = entry.file_name();
+        let job = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|id| id.parse().ok());
+        if let Some(job) = job {
+            found.push((entry.path(), job));
+        }
+    }
+    found
+}
+
+/// Whether some worker holds the job now. In doubt it does.
+async fn is_running(app: &App, job: &JobId) -> bool {
+    match app.store.job(job).await {
+        Ok(Some(job)) => {
+            let now = app.clock.now();
+            job.state == JobState::Running && job.lease.is_some_and(|lease| lease.expires_at > now)
+        }
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
