@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::cli::{Failure, Git};
 use super::read::{EntryKind, parse_entry};
-use super::{Repos, paths};
+use super::{Repos, paths, refname};
 use crate::domain::ProjectId;
 use crate::error::{Code, Context, Error, Result};
 
@@ -39,9 +39,7 @@ impl Repos {
         commit: &str,
         into: &Path,
     ) -> Result<Checkout> {
-        if !super::refname::is_commit_id(commit) {
-            return Err(Error::internal("a checkout wants a commit id"));
-        }
+        refname::require_commit_id(commit)?;
         let repo = self.existing(project)?;
         let (links, submodules) = self.survey(&repo, commit).await?;
         let left_out = unsafe_links(&repo, links).await?;

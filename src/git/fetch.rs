@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cli::{Failure, Git};
+use super::cli::{self, Failure, Git};
 use super::credential::Credential;
 use super::probe::{FetchError, Probe, Resolver, Target};
 use super::url::Remote;
@@ -20,6 +20,9 @@ use crate::error::{Code, Error};
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How much of git's complaint a caller sees.
 const SHOWN: usize = 300;
+
+/// The first git that knows `http.curloptResolve`.
+const FIRST_WITH_PINNING: (u32, u32) = (2, 37);
 
 /// Where we differ from fsck's own judgement: what many old and harmless
 /// repositories have is let through, what must not be in a tree is not.
@@ -58,6 +61,7 @@ impl Repos {
     /// branch is not there, else `SOURCE_UNAVAILABLE`. Dropping the future ends
     /// the fetch.
     pub async fn fetch(&self, project: ProjectId, link: &Link<'_>) -> Result<Fetched, FetchError> {
+        self.require_pinning().await?;
         let probe = Probe {
             allowed_hosts: &self.config.allowed_hosts,
             resolver: &self.resolver,
@@ -85,6 +89,23 @@ impl Repos {
         settle(&repo, link.branch, target.head.as_deref()).await
     }
 
+    /// An older git would ignore the judged addresses without a word.
+    async fn require_pinning(&self) -> Result<(), FetchError> {
+        let version = self
+            .git_version
+            .get_or_try_init(cli::version)
+            .await
+            .map_err(FetchError::from)?;
+        if *version >= FIRST_WITH_PINNING {
+            return Ok(());
+        }
+        Err(FetchError::last(format!(
+            "this server's git is {}.{}, and only 2.37 or newer fetches repositories safely; its \
+             operator must update git",
+            version.0, version.1
+        )))
+    }
+
     fn explain(&self, failure: Failure, credential: Option<&Credential>) -> FetchError {
         match failure {
             Failure::Refused(said) => complaint(&said, credential),
@@ -100,6 +121,7 @@ impl Repos {
 fn transfer(repo: &Path, target: &Target, credential: Option<&Credential>) -> Git {
     let scheme = target.remote.url().scheme();
     let mut git = Git::at(repo)
+        .durable()
         .set(format!("protocol.{scheme}.allow=always"))
         .set("http.followRedirects=false")
         .set("http.sslVerify=true")
@@ -194,6 +216,7 @@ async fn settle(
         }
         if let Some(commit) = objects::head_of(repo, branch).await? {
             Git::at(repo)
+                .durable()
                 .args(["symbolic-ref", "HEAD"])
                 .arg(format!("refs/heads/{branch}"))
                 .run(b"")

@@ -46,6 +46,8 @@ pub struct Repos {
     data: DataDir,
     config: SourceLimits,
     resolver: Arc<dyn probe::Resolver>,
+    /// Asked once, at the first fetch.
+    git_version: tokio::sync::OnceCell<(u32, u32)>,
     writers: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -59,6 +61,7 @@ impl Repos {
             data: data.clone(),
             config: config.clone(),
             resolver: Arc::new(probe::SystemResolver),
+            git_version: tokio::sync::OnceCell::new(),
             writers: Mutex::default(),
         }
     }
@@ -115,6 +118,7 @@ impl Repos {
         Workshop {
             repo: self.data.repo(project),
             unborn: self.aside(project, "new"),
+            repos: self.data.repos(),
         }
     }
 }
@@ -123,6 +127,8 @@ impl Repos {
 struct Workshop {
     repo: PathBuf,
     unborn: PathBuf,
+    /// The folder of both.
+    repos: PathBuf,
 }
 
 impl Workshop {
@@ -135,11 +141,14 @@ impl Workshop {
         }
         remove_tree(&self.unborn)?;
         cli::Git::outside()
+            .durable()
             .args(["init", "--quiet", "--bare", "--template="])
             .args(["--object-format=sha1", "--initial-branch=main", "--"])
             .arg(&self.unborn)
             .run_blocking()?;
-        fs::rename(&self.unborn, &self.repo).or_internal("put a new repository in its place")?;
+        fs::rename(&self.unborn, &self.repo)
+            .and_then(|()| fs::File::open(&self.repos)?.sync_all())
+            .or_internal("put a new repository in its place")?;
         Ok(&self.repo)
     }
 }

@@ -105,7 +105,12 @@ impl Probe<'_> {
                 here = self.next(&here, &response)?;
                 continue;
             }
-            check_answer(&response, &here, self.credential.is_some())?;
+            let login = match (self.credential, credential) {
+                (None, _) => Login::None,
+                (Some(_), None) => Login::Withheld,
+                (Some(_), Some(_)) => Login::Shown,
+            };
+            check_answer(&response, &here, login)?;
             let head = advertised_head(response).await;
             return Ok(Target {
                 remote: here,
@@ -240,11 +245,16 @@ fn client(remote: &Remote, addresses: &[SocketAddr]) -> Result<Client, Error> {
     })
 }
 
-fn check_answer(
-    response: &Response,
-    remote: &Remote,
-    has_credential: bool,
-) -> Result<(), FetchError> {
+/// Whether a host was shown the stored credential.
+#[derive(Clone, Copy)]
+enum Login {
+    None,
+    /// There is one, for another host.
+    Withheld,
+    Shown,
+}
+
+fn check_answer(response: &Response, remote: &Remote, login: Login) -> Result<(), FetchError> {
     let host = remote.host();
     let status = response.status();
     match status {
@@ -260,16 +270,20 @@ fn check_answer(
                 "{host} answers, but not as a git repository; check the URL, which usually ends in .git"
             )))
         }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if has_credential => {
-            Err(FetchError::last(format!(
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(FetchError::last(match login {
+            Login::None => format!(
+                "{host} wants a login for this repository; set source.credential to a user name and an \
+                 access token that may read it"
+            ),
+            Login::Withheld => format!(
+                "the repository's URL leads on to {host}, which was not shown the credential of another \
+                 host; set the source to the final URL"
+            ),
+            Login::Shown => format!(
                 "{host} refuses the stored credential; set source.credential anew, with an access \
                  token that may read the repository"
-            )))
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(FetchError::last(format!(
-            "{host} wants a login for this repository; set source.credential to a user name and an \
-             access token that may read it"
-        ))),
+            ),
+        })),
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(FetchError::last(format!(
             "{host} has no such repository, or does not show it without a credential; check the URL"
         ))),

@@ -159,6 +159,7 @@ impl Repos {
     /// `REF_NOT_FOUND` when there is no such folder, `INVALID_INPUT` for a path
     /// that is not one.
     pub async fn tree(&self, project: ProjectId, commit: &str, path: &str) -> Result<Tree> {
+        refname::require_commit_id(commit)?;
         let path = paths::requested(path)?;
         let repo = self.existing(project)?;
         let name = format!("{commit}:{path}");
@@ -201,6 +202,7 @@ impl Repos {
     /// `REF_NOT_FOUND`, `INVALID_INPUT` for what is not a file,
     /// `PAYLOAD_TOO_LARGE` above [`MAX_FILE`].
     pub async fn file(&self, project: ProjectId, commit: &str, path: &str) -> Result<FileContent> {
+        refname::require_commit_id(commit)?;
         let path = paths::requested(path)?;
         if path.is_empty() {
             return Err(Error::invalid("path", "give the path of a file"));

@@ -59,6 +59,15 @@ pub fn is_commit_id(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// For calls that take what [`super::Repos::resolve`] has answered.
+pub(super) fn require_commit_id(commit: &str) -> Result<()> {
+    if is_commit_id(commit) {
+        Ok(())
+    } else {
+        Err(Error::internal("not a commit id; resolve the ref first"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

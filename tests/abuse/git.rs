@@ -653,3 +653,23 @@ async fn a_tree_with_a_git_folder_in_it_is_not_fetched() {
         assert!(files_below(&into).is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_withheld_credential_is_explained() {
+    let server = GitServer::start().await;
+    let other = GitServer::start().await;
+    other.repository("app");
+    other.require_login("ada:s3cr3t");
+    server.redirect("/app.git", &other.url("app"));
+    let allowed = [server.host(), other.host()];
+    let bench = Bench::with(&allowing(&allowed));
+    let credential = Credential::new("ada", "s3cr3t");
+    let failure = fetch(&bench, &server.url("app"), &allowed, Some(&credential)).await;
+    let failure = failure.expect_err("withheld");
+    assert!(
+        failure.error.message.contains("final URL"),
+        "{}",
+        failure.error
+    );
+    assert!(other.seen().iter().all(|seen| seen.authorization.is_none()));
+}

@@ -276,6 +276,7 @@ async fn settle(repo: &Path, branch: &str, parent: Option<String>) -> Result<Str
     };
     transaction.push_str("prepare\ncommit\n");
     Git::at(repo)
+        .durable()
         .args(["update-ref", "--stdin"])
         .run(transaction.as_bytes())
         .await

@@ -23,6 +23,7 @@ impl Stream {
         // The ref may still be there from an import that was cut off: `--force`
         // lets it move to a commit that does not continue it.
         let mut git = Git::at(repo)
+            .durable()
             .args(["fast-import", "--quiet", "--done", "--force"])
             .arg("--date-format=raw")
             .feed_blocking()?;

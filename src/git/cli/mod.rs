@@ -6,18 +6,21 @@
 //! takes too long, answers too much or is no longer wanted, and never prompts.
 //! Text from a user goes in only after validation, behind `--`.
 
+mod session;
+mod version;
+
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::{Code, Context, Error, Result};
+use session::Group;
+
+pub(in crate::git) use session::Session;
+pub(in crate::git) use version::version;
 
 /// What holds for every call, whatever the repository says.
 const ALWAYS: &[&str] = &[
@@ -31,9 +34,6 @@ const ALWAYS: &[&str] = &[
     "core.logAllRefUpdates=false",
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
-    // What was acknowledged survives a power cut.
-    "core.fsync=all",
-    "core.fsyncMethod=batch",
     // Blobs above this are streamed instead of held in memory.
     "core.bigFileThreshold=16m",
     "credential.helper=",
@@ -51,21 +51,21 @@ const LOCAL_TIMEOUT: Duration = Duration::from_mins(2);
 const STDERR_LIMIT: u64 = 16 << 10;
 
 /// A call of git, being put together.
-pub(super) struct Git {
+pub(in crate::git) struct Git {
     command: Command,
     timeout: Duration,
     output_limit: usize,
 }
 
 /// What a call has answered.
-pub(super) struct Output {
-    pub(super) stdout: Vec<u8>,
+pub(in crate::git) struct Output {
+    pub(in crate::git) stdout: Vec<u8>,
     /// The output limit was reached: there would have been more.
-    pub(super) truncated: bool,
+    pub(in crate::git) truncated: bool,
 }
 
 /// Why a call has not succeeded.
-pub(super) enum Failure {
+pub(in crate::git) enum Failure {
     /// Git said no; its words.
     Refused(String),
     TimedOut,
@@ -74,7 +74,7 @@ pub(super) enum Failure {
 
 impl Git {
     /// A call that belongs to no repository.
-    pub(super) fn outside() -> Self {
+    pub(in crate::git) fn outside() -> Self {
         let mut command = Command::new("git");
         command
             .env_clear()
@@ -108,46 +108,54 @@ impl Git {
     }
 
     /// A call on the bare repository `repo`.
-    pub(super) fn at(repo: &Path) -> Self {
+    pub(in crate::git) fn at(repo: &Path) -> Self {
         let mut git = Self::outside();
         git.command.arg("--git-dir").arg(repo);
         git
     }
 
+    /// What this call writes survives a power cut once it has ended.
+    pub(in crate::git) fn durable(self) -> Self {
+        self.set("core.fsync=all").set("core.fsyncMethod=batch")
+    }
+
     /// A setting for this call. Only before the subcommand's arguments.
-    pub(super) fn set(mut self, setting: impl AsRef<OsStr>) -> Self {
+    pub(in crate::git) fn set(mut self, setting: impl AsRef<OsStr>) -> Self {
         self.command.arg("-c").arg(setting);
         self
     }
 
-    pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+    pub(in crate::git) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
         self
     }
 
-    pub(super) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+    pub(in crate::git) fn args<S: AsRef<OsStr>>(
+        mut self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Self {
         self.command.args(args);
         self
     }
 
-    pub(super) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(in crate::git) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
     }
 
-    pub(super) fn timeout(mut self, timeout: Duration) -> Self {
+    pub(in crate::git) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// How many bytes of its output are wanted: after them it is stopped.
-    pub(super) fn output_limit(mut self, bytes: usize) -> Self {
+    pub(in crate::git) fn output_limit(mut self, bytes: usize) -> Self {
         self.output_limit = bytes;
         self
     }
 
     /// Runs it with `input` on its standard input.
-    pub(super) async fn run(self, input: &[u8]) -> Result<Output, Failure> {
+    pub(in crate::git) async fn run(self, input: &[u8]) -> Result<Output, Failure> {
         let Self {
             mut command,
             timeout,
@@ -173,7 +181,7 @@ impl Git {
         let answers = async {
             let mut bytes = Vec::new();
             if let Some(stdout) = stdout {
-                let mut limited = stdout.take(output_limit as u64 + 1);
+                let mut limited = stdout.take((output_limit as u64).saturating_add(1));
                 limited.read_to_end(&mut bytes).await?;
             }
             let truncated = bytes.len() > output_limit;
@@ -214,12 +222,12 @@ impl Git {
     }
 
     /// Runs it where blocking is allowed; its output is not wanted.
-    pub(super) fn run_blocking(self) -> Result<()> {
+    pub(in crate::git) fn run_blocking(self) -> Result<()> {
         self.feed_blocking()?.finish()
     }
 
     /// Starts it where blocking is allowed, to be fed by the caller.
-    pub(super) fn feed_blocking(mut self) -> Result<Session> {
+    pub(in crate::git) fn feed_blocking(mut self) -> Result<Session> {
         // A file rather than a pipe: nobody reads while the caller writes.
         let complaints = tempfile::tempfile().or_internal("make a temporary file")?;
         let mut child = self
@@ -244,91 +252,9 @@ impl Git {
     }
 }
 
-/// A running git that reads what its caller writes. Dropping it unfinished
-/// kills it.
-pub(super) struct Session {
-    child: Child,
-    group: Group,
-    stdin: Option<std::process::ChildStdin>,
-    complaints: File,
-}
-
-impl Session {
-    pub(super) fn take_input(&mut self) -> Result<std::process::ChildStdin> {
-        self.stdin
-            .take()
-            .ok_or_else(|| Error::internal("git's input is taken already"))
-    }
-
-    /// Waits for its end, which comes when its input is closed.
-    pub(super) fn finish(mut self) -> Result<()> {
-        drop(self.stdin.take());
-        let status = self.child.wait().or_internal("wait for git")?;
-        self.group.disarm();
-        if status.success() {
-            return Ok(());
-        }
-        Err(fault(&self.words(status)))
-    }
-
-    fn words(&mut self, status: ExitStatus) -> String {
-        let mut said = Vec::new();
-        let read = self
-            .complaints
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| (&self.complaints).take(STDERR_LIMIT).read_to_end(&mut said));
-        if let Err(e) = read {
-            return format!("{status} (its words are lost: {e})");
-        }
-        words(&said, status)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.group.kill();
-        // Reaps it; after `finish` this answers at once.
-        let _ = self.child.wait();
-    }
-}
-
-/// A process group that is killed unless its work was done.
-struct Group(Mutex<Option<Pid>>);
-
-impl Group {
-    fn of(leader: Option<u32>) -> Self {
-        let pid = leader
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        Self(Mutex::new(pid))
-    }
-
-    fn leader(&self) -> MutexGuard<'_, Option<Pid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn kill(&self) {
-        if let Some(pid) = *self.leader() {
-            // Gone already is as good.
-            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-        }
-    }
-
-    /// The leader was waited for: its number may soon be another's.
-    fn disarm(&self) {
-        *self.leader() = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 impl Failure {
     /// For calls on our own repository, where a refusal is a fault.
-    pub(super) fn into_error(self, tried: &str) -> Error {
+    pub(in crate::git) fn into_error(self, tried: &str) -> Error {
         match self {
             Failure::Refused(said) => fault(&format!("{tried}: {said}")),
             Failure::TimedOut => Error::internal(format!("git took too long to {tried}")),
@@ -369,4 +295,35 @@ fn words(said: &[u8], status: ExitStatus) -> String {
 /// Where git and its helpers are looked for: as the server itself was started.
 fn search_path() -> OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_sees_nothing_of_our_environment() {
+        let output = Git::outside()
+            .args(["-c", "alias.env=!env", "env"])
+            .run(b"")
+            .await
+            .unwrap_or_else(|_| panic!("git runs"));
+        let text = String::from_utf8(output.stdout).expect("text");
+        for name in ["CARGO", "USER", "HOME=/root", "SSH_AUTH_SOCK"] {
+            assert!(!text.lines().any(|line| line.starts_with(name)), "{text}");
+        }
+        assert!(text.contains("GIT_TERMINAL_PROMPT=0"));
+    }
+
+    #[tokio::test]
+    async fn output_beyond_the_limit_ends_the_call() {
+        let output = Git::outside()
+            .args(["-c", "alias.yes=!yes", "yes"])
+            .output_limit(1000)
+            .run(b"")
+            .await
+            .unwrap_or_else(|_| panic!("git runs"));
+        assert!(output.truncated);
+        assert_eq!(output.stdout.len(), 1000);
+    }
 }
