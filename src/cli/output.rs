@@ -20,22 +20,21 @@ pub fn print_json(value: &impl Serialize) {
     }
 }
 
-/// Tells the person at the terminal what failed.
+/// Tells the person at the terminal what failed: the code to look up in
+/// `docs/errors.md`, the message and its causes.
 pub fn fail(error: &Error) {
     let word = console::Style::new().red().bold().for_stderr();
+    let code = error.code.as_str();
+    let chain = error.chain();
+    let told = chain
+        .strip_prefix(code)
+        .and_then(|rest| rest.strip_prefix(": "))
+        .unwrap_or(&chain);
     let _ = writeln!(
         std::io::stderr().lock(),
-        "{} {}",
-        word.apply_to("error:"),
-        told(error)
+        "{} {told}",
+        word.apply_to(format_args!("error[{code}]:")),
     );
-}
-
-/// The message with its causes; the code is for programs.
-fn told(error: &Error) -> String {
-    let chain = error.chain();
-    let code = format!("{}: ", error.code.as_str());
-    chain.strip_prefix(&code).unwrap_or(&chain).to_owned()
 }
 
 /// Whether stdout shows colours: a terminal, and `NO_COLOR` not set.

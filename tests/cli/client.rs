@@ -106,13 +106,15 @@ impl Session {
             .header("accept", "text/event-stream");
         let mut response = request.send().await.expect("a stream");
         let mut seen = String::new();
-        while let Some(chunk) = response.chunk().await.expect("more of the stream") {
-            seen.push_str(&String::from_utf8_lossy(&chunk));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => seen.push_str(&String::from_utf8_lossy(&chunk)),
+                end => panic!("the stream of {path} had no {text:?} ({end:?}): {seen}"),
+            }
             if seen.contains(text) {
                 return seen;
             }
         }
-        panic!("the stream of {path} ended without {text:?}: {seen}")
     }
 
     /// Waits for the end of a build; its last status.

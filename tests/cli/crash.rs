@@ -17,7 +17,7 @@ const PACKAGE: &str = r#"{"name": "slow", "private": true, "scripts": {"build": 
 /// its builds, and then never ends; the second finds the mark.
 const STUCK_ONCE: &str = "
 const fs = require('fs'), path = require('path'), os = require('os');
-const mark = path.join(os.tmpdir(), 'first-attempt');
+const mark = path.join(os.tmpdir(), 'metro-cache', 'first-attempt');
 if (fs.existsSync(mark)) {
   fs.mkdirSync('dist');
   fs.writeFileSync('dist/index.html', 'the second attempt');
@@ -35,7 +35,7 @@ const WAITS_FOR_GO: &str = "
 const fs = require('fs'), path = require('path'), os = require('os');
 console.log('waiting for go');
 setInterval(() => {
-  if (!fs.existsSync(path.join(os.tmpdir(), 'go'))) return;
+  if (!fs.existsSync(path.join(os.tmpdir(), 'metro-cache', 'go'))) return;
   fs.mkdirSync('dist');
   fs.writeFileSync('dist/index.html', 'drained');
   process.exit(0);
@@ -136,7 +136,11 @@ async fn a_build_that_ends_within_the_grace_is_drained() {
     let project = session.status(&job).await["project_id"].to_string();
     server.signal(Signal::TERM);
     server.wait_for("stopping");
-    let cache = home.data().join("cache/transform").join(project);
+    let cache = home
+        .data()
+        .join("cache/transform")
+        .join(project)
+        .join("metro");
     std::fs::write(cache.join("go"), "").expect("the project's cache is there");
     let status = server.wait();
     assert!(status.success(), "{status}");
