@@ -1,6 +1,6 @@
 //! Writing a commit's files out for a build.
 //!
-//! The index lies beside, so the repository is only read. Filters named by the
+//! The index lies beside them, so the repository is only read. Filters named by the
 //! tree's attributes have no commands here, hooks are off, submodules become
 //! empty folders, and a symbolic link that leaves the tree is left out.
 
@@ -28,7 +28,8 @@ struct Link {
 
 impl Repos {
     /// Writes the files of `commit` below the empty folder `into`. The
-    /// repository is not written to.
+    /// repository is not written to. Meanwhile a temporary folder lies beside
+    /// `into`; a caller that is killed removes both with their parent.
     ///
     /// # Errors
     /// `SOURCE_UNAVAILABLE` when the commit is not there, is larger than the
@@ -45,8 +46,8 @@ impl Repos {
         let left_out = unsafe_links(&repo, links).await?;
 
         let aside = tempfile::Builder::new()
-            .prefix("checkout-index-")
-            .tempdir_in(self.data.tmp())
+            .prefix(".index-")
+            .tempdir_in(into.parent().unwrap_or(into))
             .or_internal("make a folder for an index")?;
         let index = aside.path().join("index");
         let git = || {

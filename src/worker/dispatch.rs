@@ -49,7 +49,7 @@ impl Work {
     ) -> Result<Batch, JobError> {
         match self {
             Work::Preview => preview::run(app, claim, job, cancel).await,
-            Work::Sync => sync::run(app, claim, job, cancel.clone()).await,
+            Work::Sync => sync::run(app, claim, job, cancel).await,
             Work::Purge(purge) => purge::run(app, purge)
                 .await
                 .map(|()| Batch::new())

@@ -375,7 +375,7 @@ async fn a_private_repository_needs_its_credential() {
 async fn a_credential_is_not_among_the_arguments() {
     let server = GitServer::start().await;
     server.repository("app");
-    server.hang();
+    server.hang(true);
     let allowed = [server.host()];
     let mut limits = allowing(&allowed);
     limits.git_timeout = Duration::from_mins(10);
@@ -384,14 +384,8 @@ async fn a_credential_is_not_among_the_arguments() {
     let url = server.url("app");
     let encoded = data_encoding::BASE64.encode(b"ada:s3cr3t-argument");
     let look = async {
-        // Once git itself has asked, it runs and waits for an answer.
-        while !server
-            .seen()
-            .iter()
-            .any(|seen| !seen.user_agent.contains("HiveSync"))
-        {
-            tokio::task::yield_now().await;
-        }
+        // It runs and waits for an answer.
+        server.asked_by_git().await;
         let mut of_git = 0;
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
             let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
@@ -416,7 +410,7 @@ async fn a_credential_is_not_among_the_arguments() {
 async fn a_server_that_hangs_is_given_up() {
     let server = GitServer::start().await;
     server.repository("app");
-    server.hang();
+    server.hang(true);
     let allowed = [server.host()];
     let mut limits = allowing(&allowed);
     limits.git_timeout = Duration::from_millis(300);

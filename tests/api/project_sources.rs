@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Account, Answer, Setup, TestServer};
+use crate::common::{Account, Answer, DEADLINE, Setup, TestServer};
 use crate::git_server::GitServer;
 use crate::sources::{FILE, LINK, PROGRAM, item, tar_gz, zip};
 
@@ -55,7 +55,7 @@ async fn work(server: &TestServer) -> Option<JobState> {
     };
     let app = &server.app;
     let (claim, job) = app.queue.claim(&request).await.expect("a queue")?;
-    match sync::run(app, &claim, &job, CancellationToken::new()).await {
+    match sync::run(app, &claim, &job, &CancellationToken::new()).await {
         Ok(batch) => {
             app.queue.complete(&claim, batch).await.expect("completed");
             Some(JobState::Succeeded)
@@ -533,5 +533,75 @@ async fn a_project_deleted_during_a_sync_leaves_no_repository() {
     let error = hivesync::services::sources::mark_synced(app, id, None).await;
     assert_eq!(error.expect_err("gone").code.as_str(), "PROJECT_NOT_FOUND");
     assert!(!app.data.repo(id).exists());
+    server.stop().await;
+}
+
+/// The job once it has ended; the worker does it.
+async fn ended(server: &TestServer, who: &Account, id: &str) -> Value {
+    let path = format!("/jobs/{id}");
+    let follow = async {
+        loop {
+            let job = server.get(&path, &who.token).await.expect(200);
+            if job["completed_at"] != Value::Null {
+                return job;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, follow)
+        .await
+        .expect("an end")
+}
+
+#[tokio::test]
+async fn the_worker_syncs() {
+    let git = GitServer::start().await;
+    git.repository("app");
+    let host = git.host();
+    let server = Setup::new()
+        .config(|config| config.sources.allowed_hosts = vec![host])
+        .worker()
+        .start()
+        .await;
+    let ada = server.register("ada").await;
+    let source = json!({"kind": "git", "url": git.url("app")});
+    let project = linked(&server, &ada, source).await;
+    let path = format!("/projects/{project}/sync");
+    let answer = server.post(&path, &ada.token, &json!({})).await.expect(202);
+    let job = ended(&server, &ada, answer["job_id"].as_str().expect("an id")).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    let path = format!("/projects/{project}/file?path=index.html");
+    let file = server.get(&path, &ada.token).await.expect(200);
+    assert_eq!(file["content"], "<h1>one</h1>");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_sync_is_handed_back_at_the_stop_and_done_after_the_next_start() {
+    let git = GitServer::start().await;
+    git.repository("app");
+    git.hang(true);
+    let host = git.host();
+    let allow = |config: &mut hivesync::config::Config| {
+        config.sources.allowed_hosts = vec![host.clone()];
+    };
+    let server = Setup::new().config(allow).worker().start().await;
+    let ada = server.register("ada").await;
+    let source = json!({"kind": "git", "url": git.url("app")});
+    let project = linked(&server, &ada, source).await;
+    let path = format!("/projects/{project}/sync");
+    let answer = server.post(&path, &ada.token, &json!({})).await.expect(202);
+    let id = answer["job_id"].as_str().expect("an id").to_owned();
+    git.asked_by_git().await;
+    server.app.lifecycle.halt();
+    let data = server.stop_and_keep().await;
+
+    git.hang(false);
+    let allow = |config: &mut hivesync::config::Config| {
+        config.sources.allowed_hosts = vec![host.clone()];
+    };
+    let server = Setup::on(data).config(allow).worker().start().await;
+    let job = ended(&server, &ada, &id).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["attempts"], 1, "the first one does not count");
     server.stop().await;
 }

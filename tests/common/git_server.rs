@@ -24,6 +24,8 @@ pub(crate) struct GitServer {
 struct Inner {
     folder: tempfile::TempDir,
     seen: Mutex<Vec<Seen>>,
+    /// A request has been added to `seen`.
+    arrived: tokio::sync::Notify,
     rules: Mutex<Rules>,
 }
 
@@ -56,6 +58,7 @@ impl GitServer {
         let inner = Arc::new(Inner {
             folder: tempfile::tempdir().expect("a folder"),
             seen: Mutex::default(),
+            arrived: tokio::sync::Notify::new(),
             rules: Mutex::default(),
         });
         let app = Router::new()
@@ -102,8 +105,21 @@ impl GitServer {
         self.inner.rules.lock().expect("unpoisoned").login = Some(login.to_owned());
     }
 
-    pub(crate) fn hang(&self) {
-        self.inner.rules.lock().expect("unpoisoned").hang = true;
+    /// Whether git itself gets no answer.
+    pub(crate) fn hang(&self, hang: bool) {
+        self.inner.rules.lock().expect("unpoisoned").hang = hang;
+    }
+
+    /// Returns once git itself has asked something.
+    pub(crate) async fn asked_by_git(&self) {
+        let asked = || {
+            let seen = self.inner.seen.lock().expect("unpoisoned");
+            seen.iter()
+                .any(|seen| !seen.user_agent.contains("HiveSync"))
+        };
+        while !asked() {
+            self.inner.arrived.notified().await;
+        }
     }
 
     /// A new repository with one commit on `main`.
@@ -208,6 +224,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         authorization: authorization.clone(),
         user_agent: text("user-agent").unwrap_or_default(),
     });
+    inner.arrived.notify_one();
     let (redirect, login, hang) = {
         let rules = inner.rules.lock().expect("unpoisoned");
         let find = |map: &HashMap<String, String>| {

@@ -11,8 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Timestamp;
-use crate::domain::job::{Job, JobState};
+use crate::domain::job::{Job, JobFailure, JobState};
 use crate::domain::{JobId, ProjectId};
+use crate::error::Code;
 use crate::git::Imported;
 use crate::http::AppState;
 use crate::http::error::{ApiResult, ErrorBody};
@@ -157,15 +158,27 @@ pub struct JobErrorDto {
     message: String,
 }
 
+impl From<JobFailure> for JobErrorDto {
+    fn from(failure: JobFailure) -> Self {
+        // As everywhere, inner faults are told to the log alone.
+        let inner = failure.code == Code::InternalError.as_str();
+        Self {
+            message: if inner {
+                "something failed inside the server; its log has the cause".to_owned()
+            } else {
+                failure.message
+            },
+            code: failure.code,
+        }
+    }
+}
+
 impl From<Job> for JobDto {
     fn from(job: Job) -> Self {
         let error = job
             .last_error
             .filter(|_| job.state != JobState::Succeeded)
-            .map(|failure| JobErrorDto {
-                code: failure.code,
-                message: failure.message,
-            });
+            .map(JobErrorDto::from);
         Self {
             job_id: job.id,
             project_id: (job.group != 0).then_some(ProjectId(job.group)),
