@@ -2,6 +2,7 @@
 
 use hivesync::domain::preview::Stage;
 
+use crate::common::Setup;
 use crate::driver::Browser;
 use crate::previews_world::World;
 
@@ -96,6 +97,35 @@ async fn a_page_follows_its_build_to_the_end() {
     browser.leave().await;
     let problems = browser.console().await;
     assert!(problems.is_empty(), "{problems:#?}");
+    browser.close().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_leads_to_a_site_built_by_the_real_worker() {
+    let world = World::with(Setup::new().worker()).await;
+    world
+        .upload(
+            "<!doctype html><title>t</title><p id=proof></p>\
+             <script>document.querySelector('#proof').textContent = 'it runs'</script>",
+        )
+        .await;
+    let token = world.token("latest", "web").await;
+    let browser = Browser::open(1000, 900).await;
+    let page = world.server.url(&format!("/t/{token}"));
+    browser.goto(&page).await;
+    browser.click("#build").await;
+    browser
+        .until("document.querySelector('#state').textContent === 'Ready'")
+        .await;
+    browser.enter("#screen").await;
+    browser
+        .until("document.querySelector('#proof').textContent === 'it runs'")
+        .await;
+    browser.leave().await;
+    browser
+        .until("document.querySelector('#log').textContent.includes('checkout')")
+        .await;
     browser.close().await;
     world.server.stop().await;
 }

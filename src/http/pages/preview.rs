@@ -18,7 +18,7 @@ use crate::domain::preview::{Platform, Stage};
 use crate::error::{Context, Result};
 use crate::http::AppState;
 use crate::http::extract::{Path, phone_url};
-use crate::services::previews::request::{self, TokenView};
+use crate::services::previews::issue::{self, TokenView};
 
 #[derive(Template)]
 #[template(path = "preview.html")]
@@ -54,7 +54,7 @@ pub(super) async fn show(
 }
 
 async fn page(app: &App, frame: &Frame, token: &str) -> Result<Response> {
-    let view = request::view(app, token).await?;
+    let view = issue::view(app, token).await?;
     let address = format!("{}/t/{token}", phone_url(app, &frame.server));
     let page = PreviewPage {
         frame,

@@ -1,6 +1,6 @@
 //! Previews: asking for one, following it, and handing it out.
 //!
-//! [`request`] turns a token into a job, [`read`] shows jobs, [`change`]
+//! [`issue`] gives tokens out, [`request`] turns one into a job, [`read`] shows jobs, [`change`]
 //! cancels and retries them, [`follow`] and [`logs`] tell what happens while
 //! they run, [`bundle`] opens what came of them and [`web`] unpacks it for
 //! browsers. [`estimate`] guesses how long a build will take.
@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod change;
 pub mod estimate;
 pub mod follow;
+pub mod issue;
 pub mod logs;
 pub mod read;
 pub mod request;

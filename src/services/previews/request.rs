@@ -1,113 +1,24 @@
-//! Asking for a preview: the signed token, and the build it stands for.
-
-use std::time::Duration;
+//! From a token to the build it stands for.
 
 use ring::digest::{Context as Digest, SHA256};
 
+use super::issue::{admit, resolve};
 use super::{estimate, find};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::domain::JobId;
 use crate::domain::preview::{BuildError, Platform, Preview, PreviewStatus};
 use crate::domain::project::Project;
-use crate::domain::{JobId, ProjectId};
-use crate::ephemeral::{Rate, topic};
+use crate::ephemeral::topic;
 use crate::error::{Code, Error, Result};
 use crate::git::Resolved;
 use crate::jobs::JobKind;
 use crate::jobs::preview::PreviewJob;
-use crate::services::auth::Actor;
-use crate::services::projects::{self, Need};
 use crate::services::token::{self, PreviewToken};
 use crate::store::{Batch, Expect, Page, PreviewFilter, Record, Versioned};
 
-/// Longer refs than git itself allows in a file name are nobody's.
-const MAX_REF_BYTES: usize = 255;
-
-/// Tokens that one account may ask for.
-const TOKENS_PER_MINUTE: u32 = 600;
-
 /// How often a build is decided again when another change came first.
 const TRIES: u32 = 8;
-
-/// What a preview is asked of.
-#[derive(Clone, Debug)]
-pub struct IssueToken {
-    pub project_id: ProjectId,
-    /// A branch, tag, commit or `latest`.
-    pub git_ref: String,
-    /// As the caller wrote it.
-    pub platform: String,
-}
-
-#[derive(Clone, Debug)]
-pub struct Issued {
-    pub token: String,
-    pub expires_in: Duration,
-}
-
-/// Issues a preview token for a ref that is there now.
-///
-/// # Errors
-/// `UNSUPPORTED_PLATFORM`, `INVALID_INPUT`, `RATE_LIMIT_EXCEEDED`,
-/// `REF_NOT_FOUND`, and what [`projects::open`] refuses.
-pub async fn issue_token(app: &App, actor: &Actor, command: &IssueToken) -> Result<Issued> {
-    let platform = Platform::parse(&command.platform).ok_or_else(token::unknown_platform)?;
-    check_ref(&command.git_ref)?;
-    let Some(user) = actor.user_id() else {
-        return Err(Error::new(
-            Code::Forbidden,
-            "a preview token is issued to an account; log in as one",
-        ));
-    };
-    limit_rate(app, &format!("preview-token:{user}")).await?;
-    let project = projects::open(app, actor, command.project_id, Need::Build)
-        .await?
-        .value;
-    resolve(app, &project, &command.git_ref).await?;
-    let expires_in = app.config.previews.token_ttl;
-    let token = token::issue(
-        &app.config.secrets.preview_token,
-        app.random.as_ref(),
-        app.clock.now(),
-        expires_in,
-        (project.id, &command.git_ref, user, platform),
-    )?;
-    Ok(Issued { token, expires_in })
-}
-
-fn check_ref(git_ref: &str) -> Result<()> {
-    let sane = !git_ref.is_empty()
-        && git_ref.len() <= MAX_REF_BYTES
-        && !git_ref.chars().any(char::is_control);
-    if sane {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "git_ref",
-        format!("git_ref must be 1 to {MAX_REF_BYTES} bytes without control characters"),
-    ))
-}
-
-async fn limit_rate(app: &App, key: &str) -> Result<()> {
-    let window = Duration::from_mins(1);
-    match app.ephemeral.hit(key, TOKENS_PER_MINUTE, window).await {
-        Ok(Rate::Limited { retry_after }) => Err(Error::rate_limited(
-            retry_after,
-            format!("more than {TOKENS_PER_MINUTE} preview tokens in a minute; wait and retry"),
-        )),
-        Ok(Rate::Allowed { .. }) => Ok(()),
-        // This tier may be lost at any time; tokens are issued without it.
-        Err(error) => {
-            tracing::warn!(error = error.chain(), "the rate of tokens is not counted");
-            Ok(())
-        }
-    }
-}
-
-async fn resolve(app: &App, project: &Project, git_ref: &str) -> Result<Resolved> {
-    let default_branch = project.source.default_branch();
-    app.repos.resolve(project.id, git_ref, default_branch).await
-}
 
 /// A token's answer: the job that builds, or has built, what it asks for.
 #[derive(Clone, Debug)]
@@ -116,42 +27,6 @@ pub struct Accepted {
     /// 0 when the bundle is there already.
     pub estimated_seconds: u32,
     pub access_token: String,
-}
-
-/// What a token is about, for the page that shows it.
-#[derive(Clone, Debug)]
-pub struct TokenView {
-    pub token: PreviewToken,
-    pub project: Project,
-    /// Whether its build has been asked for.
-    pub started: bool,
-}
-
-/// Checks a token without starting anything.
-///
-/// # Errors
-/// As [`build`].
-pub async fn view(app: &App, text: &str) -> Result<TokenView> {
-    let (token, project) = admit(app, text).await?;
-    let started = app
-        .store
-        .preview_by_token(&token::digest(text))
-        .await?
-        .is_some();
-    Ok(TokenView {
-        token,
-        project,
-        started,
-    })
-}
-
-/// The token's content and project, if the one it was issued to may still
-/// read that.
-async fn admit(app: &App, text: &str) -> Result<(PreviewToken, Project)> {
-    let now = app.clock.now();
-    let token = token::verify(&app.config.secrets.preview_token, text, now)?;
-    let project = projects::open_as(app, token.user, token.project, Need::Read).await?;
-    Ok((token, project.value))
 }
 
 /// Builds what the token asks for, or finds the build that does so already.
@@ -173,7 +48,7 @@ pub async fn build(app: &App, text: &str) -> Result<Accepted> {
     }
     let resolved = resolve(app, &project, &token.git_ref).await?;
     let request = Request {
-        build_key: build_key(&project, &resolved.commit, token.platform),
+        build_key: build_key(app, &project, &resolved.commit, token.platform),
         token,
         digest,
         resolved,
@@ -375,7 +250,7 @@ async fn accepted(app: &App, id: &JobId) -> Result<Accepted> {
 }
 
 /// Equal for builds that must give the same bundle.
-fn build_key(project: &Project, commit: &str, platform: Platform) -> String {
+fn build_key(app: &App, project: &Project, commit: &str, platform: Platform) -> String {
     let config = serde_json::to_string(&project.config).unwrap_or_default();
     let mut digest = Digest::new(&SHA256);
     for part in [
@@ -384,7 +259,7 @@ fn build_key(project: &Project, commit: &str, platform: Platform) -> String {
         commit,
         platform.as_str(),
         &config,
-        &toolchain(),
+        &toolchain(app),
     ] {
         // The length keeps neighbours apart.
         digest.update(&(part.len() as u64).to_be_bytes());
@@ -393,6 +268,14 @@ fn build_key(project: &Project, commit: &str, platform: Platform) -> String {
     data_encoding::HEXLOWER.encode(digest.finish().as_ref())
 }
 
-fn toolchain() -> String {
-    String::new()
+/// What builds, as far as it can change what comes of it.
+fn toolchain(app: &App) -> String {
+    let ours = env!("CARGO_PKG_VERSION");
+    match app.sandbox.toolchain() {
+        Some(found) => format!(
+            "hivesync {ours} node {} npm {}",
+            found.node_version, found.npm_version
+        ),
+        None => format!("hivesync {ours}"),
+    }
 }

@@ -56,7 +56,11 @@ pub async fn site(app: &App, reader: &Reader, id: &JobId) -> Result<Site> {
 async fn unpack(app: &App, preview: &Preview, root: &Path) -> Result<()> {
     let zip = fetch(app, preview).await?;
     let nonce: [u8; 8] = app.random.bytes();
-    let aside = root.with_extension(data_encoding::HEXLOWER.encode(&nonce));
+    let nonce = data_encoding::HEXLOWER.encode(&nonce);
+    let aside = app.data.tmp().join(format!("web-{}-{nonce}", preview.id));
+    tokio::fs::create_dir_all(app.data.web_cache())
+        .await
+        .or_internal("make the folder of unpacked bundles")?;
     let (root, limit) = (root.to_owned(), app.config.sources.max_unpacked_bytes);
     tokio::task::spawn_blocking(move || {
         let unpacked = unpack_site(zip, &aside, limit).and_then(|()| fs::rename(&aside, &root));
@@ -100,9 +104,6 @@ async fn fetch(app: &App, preview: &Preview) -> Result<fs::File> {
 /// Writes the regular files below `dist/` into the new folder `into`.
 fn unpack_site(zip: fs::File, into: &Path, limit: u64) -> io::Result<()> {
     let mut archive = ZipArchive::new(io::BufReader::new(zip))?;
-    if let Some(parent) = into.parent() {
-        fs::create_dir_all(parent)?;
-    }
     fs::create_dir(into)?;
     let mut left = limit;
     for index in 0..archive.len() {

@@ -9,7 +9,8 @@ use crate::domain::{JobId, ProjectId};
 use crate::http::AppState;
 use crate::http::error::{ApiResult, ErrorBody};
 use crate::http::extract::{Caller, Json, PublicUrl};
-use crate::services::previews::request::{self, IssueToken};
+use crate::services::previews::issue::{self, IssueToken};
+use crate::services::previews::request;
 
 #[derive(Deserialize, ToSchema)]
 pub struct TokenRequest {
@@ -55,7 +56,7 @@ pub(super) async fn token(
         git_ref: body.git_ref,
         platform: body.platform,
     };
-    let issued = request::issue_token(&app, &actor, &command).await?;
+    let issued = issue::issue_token(&app, &actor, &command).await?;
     Ok(Json(TokenAnswer {
         preview_url: format!("{base}/t/{}", issued.token),
         expires_in: issued.expires_in.as_secs(),

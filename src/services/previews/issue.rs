@@ -1,0 +1,137 @@
+//! Preview tokens and the projects they are for: issued here, and admitted
+//! when they come back.
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::domain::ProjectId;
+use crate::domain::preview::Platform;
+use crate::domain::project::Project;
+use crate::ephemeral::Rate;
+use crate::error::{Code, Error, Result};
+use crate::git::Resolved;
+use crate::services::auth::Actor;
+use crate::services::projects::{self, Need};
+use crate::services::token::{self, PreviewToken};
+
+/// Longer refs than git itself allows in a file name are nobody's.
+const MAX_REF_BYTES: usize = 255;
+
+/// Tokens that one account may ask for.
+const TOKENS_PER_MINUTE: u32 = 600;
+
+/// What a preview is asked of.
+#[derive(Clone, Debug)]
+pub struct IssueToken {
+    pub project_id: ProjectId,
+    /// A branch, tag, commit or `latest`.
+    pub git_ref: String,
+    /// As the caller wrote it.
+    pub platform: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub token: String,
+    pub expires_in: Duration,
+}
+
+/// Issues a preview token for a ref that is there now.
+///
+/// # Errors
+/// `UNSUPPORTED_PLATFORM`, `INVALID_INPUT`, `RATE_LIMIT_EXCEEDED`,
+/// `REF_NOT_FOUND`, and what [`projects::open`] refuses.
+pub async fn issue_token(app: &App, actor: &Actor, command: &IssueToken) -> Result<Issued> {
+    let platform = Platform::parse(&command.platform).ok_or_else(token::unknown_platform)?;
+    check_ref(&command.git_ref)?;
+    let Some(user) = actor.user_id() else {
+        return Err(Error::new(
+            Code::Forbidden,
+            "a preview token is issued to an account; log in as one",
+        ));
+    };
+    limit_rate(app, &format!("preview-token:{user}")).await?;
+    let project = projects::open(app, actor, command.project_id, Need::Build)
+        .await?
+        .value;
+    resolve(app, &project, &command.git_ref).await?;
+    let expires_in = app.config.previews.token_ttl;
+    let token = token::issue(
+        &app.config.secrets.preview_token,
+        app.random.as_ref(),
+        app.clock.now(),
+        expires_in,
+        (project.id, &command.git_ref, user, platform),
+    )?;
+    Ok(Issued { token, expires_in })
+}
+
+fn check_ref(git_ref: &str) -> Result<()> {
+    let sane = !git_ref.is_empty()
+        && git_ref.len() <= MAX_REF_BYTES
+        && !git_ref.chars().any(char::is_control);
+    if sane {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "git_ref",
+        format!("git_ref must be 1 to {MAX_REF_BYTES} bytes without control characters"),
+    ))
+}
+
+async fn limit_rate(app: &App, key: &str) -> Result<()> {
+    let window = Duration::from_mins(1);
+    match app.ephemeral.hit(key, TOKENS_PER_MINUTE, window).await {
+        Ok(Rate::Limited { retry_after }) => Err(Error::rate_limited(
+            retry_after,
+            format!("more than {TOKENS_PER_MINUTE} preview tokens in a minute; wait and retry"),
+        )),
+        Ok(Rate::Allowed { .. }) => Ok(()),
+        // This tier may be lost at any time; tokens are issued without it.
+        Err(error) => {
+            tracing::warn!(error = error.chain(), "the rate of tokens is not counted");
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn resolve(app: &App, project: &Project, git_ref: &str) -> Result<Resolved> {
+    let default_branch = project.source.default_branch();
+    app.repos.resolve(project.id, git_ref, default_branch).await
+}
+
+/// What a token is about, for the page that shows it.
+#[derive(Clone, Debug)]
+pub struct TokenView {
+    pub token: PreviewToken,
+    pub project: Project,
+    /// Whether its build has been asked for.
+    pub started: bool,
+}
+
+/// Checks a token without starting anything.
+///
+/// # Errors
+/// As [`super::request::build`].
+pub async fn view(app: &App, text: &str) -> Result<TokenView> {
+    let (token, project) = admit(app, text).await?;
+    let started = app
+        .store
+        .preview_by_token(&token::digest(text))
+        .await?
+        .is_some();
+    Ok(TokenView {
+        token,
+        project,
+        started,
+    })
+}
+
+/// The token's content and project, if the one it was issued to may still
+/// read that.
+pub(super) async fn admit(app: &App, text: &str) -> Result<(PreviewToken, Project)> {
+    let now = app.clock.now();
+    let token = token::verify(&app.config.secrets.preview_token, text, now)?;
+    let project = projects::open_as(app, token.user, token.project, Need::Read).await?;
+    Ok((token, project.value))
+}
