@@ -10,7 +10,7 @@ use hivesync::services::token;
 use hivesync::store::{ClaimRequest, Page, PreviewFilter};
 use reqwest::Method;
 
-use crate::common::TestServer;
+use crate::common::{DEADLINE, Setup, TestServer};
 use crate::sources::files_below;
 use crate::world::{self, People};
 
@@ -126,5 +126,28 @@ async fn a_project_that_exists_is_never_purged() {
     assert!(error.retry_after.is_none(), "final");
     assert_eq!(previews_of(&server, project).await, 1);
     assert!(!traces(&server, project, &[id]).is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_purges_soon_after() {
+    let server = Setup::new().worker().start().await;
+    let people = People::register(&server).await;
+    let project = world::project(&server, &people, "doomed").await;
+    world::upload(&server, project).await;
+    let id = world::preview(&server, &people, project, PreviewStatus::Success).await;
+    let path = format!("/projects/{project}");
+    server.delete(&path, &people.owner.token).await.expect(204);
+    let purged = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while previews_of(&server, project).await > 0
+            || !traces(&server, project, std::slice::from_ref(&id)).is_empty()
+        {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, purged)
+        .await
+        .expect("purged in time");
     server.stop().await;
 }

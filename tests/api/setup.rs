@@ -163,3 +163,47 @@ async fn the_first_admin_comes_from_the_configuration() {
     assert_eq!(answer["user"]["role"], "admin");
     server.stop().await;
 }
+
+async fn configured(server: &TestServer) -> Result<FirstAdmin, String> {
+    let first = setup::first_admin(&server.app).await;
+    first.map_err(|error| error.message.to_string())
+}
+
+#[tokio::test]
+async fn a_configured_admin_takes_no_other_account_over() {
+    let with = |email: &'static str, password: &'static str| {
+        Setup::new().config(move |config| {
+            config.accounts.admin = Some((email.into(), Secret::new(password)));
+        })
+    };
+    let server = with("root@example.com", PASSWORD).start().await;
+    server.register("root").await;
+    let refused = configured(&server).await.expect_err("the address is taken");
+    assert!(refused.contains("ADMIN_EMAIL"), "{refused}");
+    assert_eq!(accounts(&server).await, [Role::User]);
+    server.stop().await;
+
+    // The name alone is no reason to fail.
+    let server = with("root@other.example.com", PASSWORD).start().await;
+    server.register("root").await;
+    server.register("admin").await;
+    let Ok(FirstAdmin::Created(user)) = configured(&server).await else {
+        panic!("no admin was made")
+    };
+    assert!(user.username.starts_with("admin-"), "{}", user.username);
+    server.stop().await;
+
+    let server = with("root@example.com", "short").start().await;
+    let refused = configured(&server).await.expect_err("too short");
+    assert!(refused.contains("ADMIN_PASSWORD"), "{refused}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn links_printed_at_once_are_the_same() {
+    let server = TestServer::start().await;
+    let links = futures::future::join_all((0..6).map(|_| link(&server))).await;
+    assert!(links[0].is_some());
+    assert!(links.windows(2).all(|pair| pair[0] == pair[1]), "{links:?}");
+    server.stop().await;
+}

@@ -9,14 +9,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use ring::hmac;
 
 use super::accounts::{self, NewAccount};
 use super::sessions::{self, Login};
-use super::{Actor, Right, digest_of, limits};
+use super::{Actor, Right, digest_of, input, limits};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::config::Secret;
 use crate::domain::user::{LinkPurpose, OneTimeLink, Role, User};
 use crate::error::{Code, Error, Result};
 use crate::services::seal;
@@ -79,26 +80,52 @@ pub async fn first_admin(app: &App) -> Result<FirstAdmin> {
             None => FirstAdmin::Exists,
         });
     };
-    let new = NewAccount {
-        email: email.clone(),
-        username: username_from(email),
-        password: password.clone(),
-    };
-    match accounts::create_user(app, &Actor::System, new, Role::Admin).await {
+    match from_configuration(app, email, password).await {
         Ok(user) => Ok(FirstAdmin::Created(Box::new(user))),
         // Another process of the deployment was faster with the same account.
         Err(error) if error.code == Code::EmailTaken && app.store.has_admin().await? => {
             Ok(FirstAdmin::Exists)
         }
+        // An account that somebody has registered is not made an admin by this:
+        // its password is theirs.
+        Err(error) if error.code == Code::EmailTaken => Err(Error::new(
+            error.code,
+            "the account with the address ADMIN_EMAIL exists and is no admin; choose another \
+             address, or unset ADMIN_EMAIL and open the setup link",
+        )),
+        Err(error) if error.code == Code::InvalidInput => Err(Error::new(
+            error.code,
+            format!(
+                "ADMIN_EMAIL and ADMIN_PASSWORD cannot make the first admin: {}",
+                error.message
+            ),
+        )),
         Err(error) => Err(error),
     }
 }
 
-/// The first admin's username, where only an address is given: its local part
-/// as far as a username may hold it, else `admin`.
-fn username_from(email: &str) -> String {
+async fn from_configuration(app: &App, email: &str, password: &Secret) -> Result<User> {
+    // Only an address is given. Its local part makes a good username, if it can
+    // be one and nobody has it.
     let local = email.split('@').next().unwrap_or_default();
-    super::input::username(local).unwrap_or_else(|_| "admin".to_owned())
+    let unique = format!("admin-{}", HEXLOWER.encode(&app.random.bytes::<4>()));
+    let mut names = vec!["admin", unique.as_str()];
+    if input::username(local).is_ok() {
+        names.insert(0, local);
+    }
+    let mut refusal = None;
+    for username in names {
+        let new = NewAccount {
+            email: email.to_owned(),
+            username: username.to_owned(),
+            password: password.clone(),
+        };
+        match accounts::create_user(app, &Actor::System, new, Role::Admin).await {
+            Err(error) if error.code == Code::UsernameTaken => refusal = Some(error),
+            other => return other,
+        }
+    }
+    Err(refusal.unwrap_or_else(|| Error::internal("no username was tried")))
 }
 
 /// The setup link: the one that is good now, or a new one. `None` when an
@@ -107,16 +134,32 @@ pub async fn setup_link(app: &App) -> Result<Option<Link>> {
     if app.store.has_admin().await? {
         return Ok(None);
     }
-    let now = app.clock.now();
-    let current = app.store.one_time_link(SETUP_KEY).await?;
-    let row = match current.filter(|row| row.expires_at > now) {
-        Some(row) => row,
-        None => put_link(app, SETUP_KEY.to_owned(), LinkPurpose::Setup, SETUP_LIFE).await?,
-    };
+    let row = current_setup_row(app).await?;
     Ok(Some(Link {
         path: format!("/setup?token={}", setup_secret(app, &row)?),
         expires_at: row.expires_at,
     }))
+}
+
+async fn current_setup_row(app: &App) -> Result<OneTimeLink> {
+    loop {
+        let now = app.clock.now();
+        let stored = app.store.one_time_link(SETUP_KEY).await?;
+        // A row that was used up meanwhile is not written again.
+        let expect = match stored {
+            Some(row) if row.expires_at > now => return Ok(row),
+            Some(_) => Expect::Revision(1),
+            None => Expect::Absent,
+        };
+        let row = new_row(app, SETUP_KEY.to_owned(), LinkPurpose::Setup, SETUP_LIFE);
+        let batch = Batch::new().put(Record::OneTimeLink(row.clone()), expect);
+        match app.store.commit(batch).await {
+            Ok(_) => return Ok(row),
+            // Somebody else has printed one at the same time: show the same.
+            Err(error) if error.code == Code::Conflict => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn setup_secret(app: &App, row: &OneTimeLink) -> Result<String> {
@@ -133,22 +176,14 @@ fn signed_part(row: &OneTimeLink) -> [u8; 8] {
     row.created_at.as_millis().to_be_bytes()
 }
 
-async fn put_link(
-    app: &App,
-    digest: String,
-    purpose: LinkPurpose,
-    life: Duration,
-) -> Result<OneTimeLink> {
+fn new_row(app: &App, digest: String, purpose: LinkPurpose, life: Duration) -> OneTimeLink {
     let now = app.clock.now();
-    let row = OneTimeLink {
+    OneTimeLink {
         digest,
         purpose,
         created_at: now,
         expires_at: now.after(life),
-    };
-    let batch = Batch::new().put(Record::OneTimeLink(row.clone()), Expect::Any);
-    app.store.commit(batch).await?;
-    Ok(row)
+    }
 }
 
 /// Refuses a setup secret that is not the one of the link that is good now.
@@ -218,10 +253,13 @@ pub async fn invite(app: &App, actor: &Actor) -> Result<Link> {
     let secret = BASE32_NOPAD
         .encode(&app.random.bytes::<32>())
         .to_ascii_lowercase();
-    let row = put_link(app, digest_of(&secret), LinkPurpose::Invite, INVITE_LIFE).await?;
+    let row = new_row(app, digest_of(&secret), LinkPurpose::Invite, INVITE_LIFE);
+    let expires_at = row.expires_at;
+    let batch = Batch::new().put(Record::OneTimeLink(row), Expect::Absent);
+    app.store.commit(batch).await?;
     Ok(Link {
         path: format!("/register?invite={secret}"),
-        expires_at: row.expires_at,
+        expires_at,
     })
 }
 
