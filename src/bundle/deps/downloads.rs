@@ -6,31 +6,40 @@
 
 use std::path::Path;
 
+use super::Manager;
 use crate::bundle::sandbox::{Access, Cell};
 use crate::bundle::workbench::make_dir;
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
 use crate::error::Result;
 
-/// Gives an installing cell the caches: those of `owner`, or the shared ones.
-pub(super) fn lend(data: &DataDir, owner: Option<ProjectId>, cell: &mut Cell) -> Result<()> {
-    for (name, variables) in [
-        ("npm", &["npm_config_cache"][..]),
-        ("pnpm", &["npm_config_store_dir"]),
-        ("yarn", &["YARN_CACHE_FOLDER", "YARN_GLOBAL_FOLDER"]),
-        ("bun", &["BUN_INSTALL_CACHE_DIR"]),
-    ] {
-        let dir = data.download_cache(name, owner);
-        make_dir(&dir)?;
-        let guest = Path::new("/work/downloads").join(name);
-        cell.mount(&dir, &guest, Access::ReadWrite);
-        for variable in variables {
-            cell.env(variable, cell.inside(&dir));
-        }
-    }
+/// Gives an installing cell the cache of its manager: that of `owner`, or the
+/// shared one.
+pub(super) fn lend(
+    data: &DataDir,
+    manager: Manager,
+    owner: Option<ProjectId>,
+    cell: &mut Cell,
+) -> Result<()> {
+    let dir = data.download_cache(manager.as_str(), owner);
+    make_dir(&dir)?;
+    let guest = Path::new("/work/downloads").join(manager.as_str());
+    cell.mount(&dir, &guest, Access::ReadWrite);
+    let inside = cell.inside(&dir);
     // Copies, never links: what is installed must not share a file with the
     // cache that it came from.
-    cell.env("npm_config_package_import_method", "copy");
-    cell.env("YARN_ENABLE_GLOBAL_CACHE", "true");
+    match manager {
+        Manager::Npm => cell.env("npm_config_cache", inside),
+        Manager::Pnpm => {
+            cell.env("npm_config_store_dir", inside);
+            cell.env("npm_config_package_import_method", "copy");
+        }
+        Manager::YarnClassic | Manager::YarnBerry => {
+            cell.env("YARN_CACHE_FOLDER", &inside);
+            cell.env("YARN_GLOBAL_FOLDER", &inside);
+            cell.env("YARN_ENABLE_GLOBAL_CACHE", "true");
+        }
+        Manager::Bun => cell.env("BUN_INSTALL_CACHE_DIR", inside),
+    }
     Ok(())
 }

@@ -106,11 +106,13 @@ impl Install {
             }
             Manager::YarnClassic => Some(Tool::yarn_classic()),
             Manager::YarnBerry => {
-                let major = self
-                    .wanted_major
-                    .or_else(|| berry_major(&lock()?))
-                    .unwrap_or(4);
-                Some(Tool::yarn_berry(major))
+                // It takes a lockfile of an older format for one that must
+                // change, and refuses: the format decides, not the manifest.
+                let format = lock().and_then(|text| berry_format(&text));
+                let wanted = self.wanted_major.filter(|major| *major <= 3);
+                Some(Tool::yarn_berry(
+                    format.or(wanted.map(|_| 6)).unwrap_or(u32::MAX),
+                ))
             }
             Manager::Bun => Some(Tool::bun()),
         }
@@ -229,13 +231,12 @@ fn pnpm_major(lockfile: &str) -> Option<u32> {
     }
 }
 
-fn berry_major(lockfile: &str) -> Option<u32> {
+fn berry_format(lockfile: &str) -> Option<u32> {
     let after = lockfile.split_once("__metadata:")?.1;
     let version = after
         .lines()
         .find_map(|line| line.trim().strip_prefix("version:"))?;
-    let format: u32 = version.trim().parse().ok()?;
-    Some(if format <= 6 { 3 } else { 4 })
+    version.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -260,10 +261,6 @@ mod tests {
         let plan = detect(dir.path(), &settings, Platform::Web).unwrap();
         let install = Install::find(&plan).unwrap();
         let root = install.root.strip_prefix(dir.path()).unwrap().to_owned();
-        // The lockfile is read for the version: take what is asked here while
-        // it is still there.
-        let tool = install.tool(20).map(|tool| tool.spec());
-        println!("{tool:?}");
         (install, root)
     }
 
@@ -316,8 +313,9 @@ mod tests {
         assert_eq!(pnpm_major("lockfileVersion: '9.0'\n"), Some(10));
         assert_eq!(pnpm_major("lockfileVersion: '6.0'\n"), Some(8));
         assert_eq!(pnpm_major("lockfileVersion: 5.4\n"), Some(7));
-        assert_eq!(berry_major("__metadata:\n  version: 8\n"), Some(4));
-        assert_eq!(berry_major("__metadata:\n  version: 6\n"), Some(3));
+        assert_eq!(berry_format("__metadata:\n  version: 8\n"), Some(8));
+        assert_eq!(Tool::yarn_berry(6).spec(), "@yarnpkg/cli-dist@3.8.7");
+        assert_eq!(Tool::yarn_berry(8).spec(), "@yarnpkg/cli-dist@4.13.0");
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub async fn provide(
     )?;
     if let Some(tool) = &tool {
         let bin = tool.provide(build, stores.data, stores.npmrc).await?;
-        tools::lend(&bin, stores.data, &mut build.cell);
+        tools::lend(install.manager, &bin, stores.data, &mut build.cell);
     }
     let set = stores.data.dependency_cache().join(&key.digest);
     let held = lock::hold(&set, &build.cancel).await?;
@@ -206,7 +206,12 @@ async fn run_install(
     key: &Key,
 ) -> Result<()> {
     let mut installing = build.clone();
-    downloads::lend(stores.data, key.owner, &mut installing.cell)?;
+    downloads::lend(
+        stores.data,
+        install.manager,
+        key.owner,
+        &mut installing.cell,
+    )?;
     stores.npmrc.lend(&build.bench, &mut installing.cell)?;
     let words = install.words(build.plan.install_scripts);
     let command = Command::new(words[0], &install.root)

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{downloads, lock};
+use super::{Manager, downloads, lock};
 use crate::bundle::npmrc::Npmrc;
 use crate::bundle::sandbox::{Access, Cell, Command, Output};
 use crate::bundle::workbench::Build;
@@ -46,8 +46,14 @@ impl Tool {
         Self::new("yarn", "1.22.22")
     }
 
-    pub(super) fn yarn_berry(major: u32) -> Self {
-        let version = if major <= 3 { "3.8.7" } else { "4.18.1" };
+    /// The newest release that writes lockfiles of that format.
+    pub(super) fn yarn_berry(format: u32) -> Self {
+        let version = match format {
+            0..=6 => "3.8.7",
+            7 | 8 => "4.13.0",
+            9 => "4.14.1",
+            10.. => "4.18.1",
+        };
         Self::new("@yarnpkg/cli-dist", version)
     }
 
@@ -99,7 +105,7 @@ impl Tool {
         let aside = build.bench.aside("tool")?;
         let mut cell = build.bench.bare_cell(build.cell.emptied());
         cell.mount(&aside, Path::new("/work/tool"), Access::ReadWrite);
-        downloads::lend(data, None, &mut cell)?;
+        downloads::lend(data, Manager::Npm, None, &mut cell)?;
         npmrc.lend(&build.bench, &mut cell)?;
         let installing = Build {
             cell,
@@ -135,19 +141,24 @@ impl Tool {
 }
 
 /// Puts the tool's folder on the `PATH` of a cell.
-pub(super) fn lend(bin: &Path, data: &DataDir, cell: &mut Cell) {
+pub(super) fn lend(manager: Manager, bin: &Path, data: &DataDir, cell: &mut Cell) {
     cell.mount(&data.tools(), Path::new("/opt/tools"), Access::ReadOnly);
     cell.prepend_path(bin);
     // Managers look for the exact version that `packageManager` names and
     // fetch it; ours is the one that is used.
-    for (name, value) in [
-        ("npm_config_manage_package_manager_versions", "false"),
-        ("npm_config_package_manager_strict", "false"),
-        ("COREPACK_ENABLE_STRICT", "0"),
-        ("YARN_IGNORE_PATH", "1"),
-        ("YARN_ENABLE_TELEMETRY", "0"),
-        ("YARN_NODE_LINKER", "node-modules"),
-    ] {
+    let variables: &[(&str, &str)] = match manager {
+        Manager::Npm | Manager::Bun => &[],
+        Manager::Pnpm => &[
+            ("npm_config_manage_package_manager_versions", "false"),
+            ("npm_config_package_manager_strict", "false"),
+        ],
+        Manager::YarnClassic | Manager::YarnBerry => &[
+            ("YARN_IGNORE_PATH", "1"),
+            ("YARN_ENABLE_TELEMETRY", "0"),
+            ("YARN_NODE_LINKER", "node-modules"),
+        ],
+    };
+    for (name, value) in variables {
         cell.env(name, value);
     }
 }
