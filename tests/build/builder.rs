@@ -1,0 +1,379 @@
+//! A server with a worker, projects made of files, and what came of building
+//! them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use hivesync::app::App;
+use hivesync::clock::Timestamp;
+use hivesync::config::{Config, SandboxChoice};
+use hivesync::domain::preview::{Platform, Preview, PreviewStatus};
+use hivesync::domain::project::{Project, ProjectConfig, Source};
+use hivesync::domain::{JobId, ProjectId, UserId};
+use hivesync::ephemeral::topic;
+use hivesync::jobs::JobKind;
+use hivesync::jobs::preview::PreviewJob;
+use hivesync::store::{Batch, Expect, Record, Sequence};
+use serde_json::Value;
+
+use crate::common::{Setup, TestServer};
+use crate::npm;
+
+/// No build of a test takes longer, on a machine that does other things too.
+const DEADLINE: Duration = Duration::from_mins(9);
+
+pub(crate) struct Builder {
+    pub(crate) server: TestServer,
+}
+
+impl Builder {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The server with a worker, the machine's own npm settings, and limits
+    /// that no honest build meets on a busy machine.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = tempfile::Builder::new()
+            .prefix("hivesync-build-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .expect("a data folder beside the shared caches");
+        npm::share_downloads(data.path());
+        let npmrc = npm::npmrc(data.path());
+        let setup = Setup::on(data).worker().config(|config| {
+            config.builds.sandbox = SandboxChoice::Isolated;
+            config.builds.npmrc = npmrc;
+            config.previews.warm_timeout = Duration::from_mins(2);
+            change(config);
+        });
+        Self {
+            server: setup.start().await,
+        }
+    }
+
+    /// The same server again, on what another one has left.
+    pub(crate) async fn resume(data: tempfile::TempDir) -> Self {
+        let setup = Setup::on(data).worker().config(|config| {
+            config.builds.sandbox = SandboxChoice::Isolated;
+        });
+        Self {
+            server: setup.start().await,
+        }
+    }
+
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.server.app
+    }
+
+    pub(crate) async fn project(&self, config: ProjectConfig) -> ProjectId {
+        self.put_project(config, false).await
+    }
+
+    pub(crate) async fn trusted_project(&self) -> ProjectId {
+        self.put_project(ProjectConfig::default(), true).await
+    }
+
+    async fn put_project(&self, config: ProjectConfig, trusted: bool) -> ProjectId {
+        let app = self.app();
+        let id = ProjectId(app.store.allocate(Sequence::Project).await.expect("an id"));
+        let now = app.clock.now();
+        let project = Project {
+            id,
+            name: format!("project {id}"),
+            owner_id: UserId(1),
+            source: Source::Upload,
+            config,
+            trusted,
+            created_at: now,
+            updated_at: now,
+            synced_at: None,
+        };
+        let batch = Batch::new().put(Record::Project(project), Expect::Absent);
+        app.store.commit(batch).await.expect("a new project");
+        id
+    }
+
+    /// Uploads a tree; answers its commit.
+    pub(crate) async fn upload(&self, project: ProjectId, tree: &Tree) -> String {
+        let imported = self
+            .app()
+            .repos
+            .import_archive(project, tree.archive(), Timestamp::from_secs(1_700_000_000))
+            .await
+            .expect("an upload");
+        imported.commit
+    }
+
+    /// Asks for a build of `commit`.
+    pub(crate) async fn request(
+        &self,
+        project: ProjectId,
+        commit: &str,
+        platform: Platform,
+    ) -> JobId {
+        let app = self.app();
+        let now = app.clock.now();
+        let id = JobId::generate(&*app.random);
+        let preview = Preview {
+            id: id.clone(),
+            project_id: project,
+            requested_by: UserId(1),
+            git_ref: "upload".to_owned(),
+            branch: Some("upload".to_owned()),
+            commit: commit.to_owned(),
+            platform,
+            build_key: format!("{project} {commit} {platform}"),
+            token: hivesync::domain::preview::TokenFacts {
+                issued_at: now,
+                expires_at: now,
+                version: 1,
+            },
+            status: PreviewStatus::Queued,
+            stage: None,
+            percent: 0,
+            warm: None,
+            sandbox: None,
+            timed_out: false,
+            error: None,
+            bundle: None,
+            estimated_seconds: 30,
+            created_at: now,
+            started_at: None,
+            completed_at: None,
+        };
+        let job = PreviewJob {
+            project_id: project,
+        };
+        let batch = Batch::new()
+            .put(Record::Preview(preview), Expect::Absent)
+            .enqueue(job.into_new_job(id.clone()).expect("a job"));
+        app.store.commit(batch).await.expect("a queued build");
+        id
+    }
+
+    pub(crate) async fn preview(&self, id: &JobId) -> Preview {
+        let found = self.app().store.preview(id).await.expect("a read");
+        found.expect("the preview").value
+    }
+
+    /// Waits until the row or the log is as `is` wants it.
+    pub(crate) async fn until(&self, id: &JobId, is: impl Fn(&Preview, &str) -> bool) -> Preview {
+        let ephemeral = &self.app().ephemeral;
+        let rows = ephemeral
+            .subscribe(&topic::preview(id))
+            .await
+            .expect("events");
+        let logs = ephemeral.subscribe(&topic::log(id)).await.expect("events");
+        let mut events = futures::stream::select(rows, logs);
+        let waiting = async {
+            loop {
+                let preview = self.preview(id).await;
+                if is(&preview, &self.log(id)) {
+                    return preview;
+                }
+                let _ = tokio::time::timeout(Duration::from_secs(1), events.next()).await;
+            }
+        };
+        let waited = tokio::time::timeout(DEADLINE, waiting).await;
+        waited.unwrap_or_else(|_| panic!("waited too long; the log:\n{}", self.log(id)))
+    }
+
+    pub(crate) async fn ended(&self, id: &JobId) -> Preview {
+        self.until(id, |preview, _| preview.status.is_final()).await
+    }
+
+    /// Uploads, builds and expects a success.
+    pub(crate) async fn build(&self, project: ProjectId, tree: &Tree, platform: Platform) -> Built {
+        let commit = self.upload(project, tree).await;
+        let id = self.request(project, &commit, platform).await;
+        self.success(&id).await
+    }
+
+    pub(crate) async fn success(&self, id: &JobId) -> Built {
+        let preview = self.ended(id).await;
+        let log = self.log(id);
+        assert_eq!(
+            preview.status,
+            PreviewStatus::Success,
+            "{:?}\n{log}",
+            preview.error
+        );
+        Built {
+            files: self.bundle(&preview),
+            preview,
+            log,
+        }
+    }
+
+    /// Uploads, builds and expects a failure; answers its code and message.
+    pub(crate) async fn failure(
+        &self,
+        project: ProjectId,
+        tree: &Tree,
+        platform: Platform,
+    ) -> (String, String, String) {
+        let commit = self.upload(project, tree).await;
+        let id = self.request(project, &commit, platform).await;
+        let preview = self.ended(&id).await;
+        let log = self.log(&id);
+        assert_eq!(preview.status, PreviewStatus::Failed, "{log}");
+        assert!(preview.bundle.is_none() && preview.completed_at.is_some());
+        let error = preview.error.expect("the reason");
+        (error.code, error.message, log)
+    }
+
+    pub(crate) fn log(&self, id: &JobId) -> String {
+        fs::read_to_string(self.app().data.build_log(id)).unwrap_or_default()
+    }
+
+    fn bundle(&self, preview: &Preview) -> BTreeMap<String, Vec<u8>> {
+        let bundle = preview.bundle.as_ref().expect("a bundle");
+        let path = self.app().data.root().join(&bundle.key);
+        let bytes = fs::read(&path).expect("the bundle's file");
+        assert_eq!(bytes.len() as u64, bundle.size);
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let sha256 = data_encoding::HEXLOWER.encode(digest.as_ref());
+        assert_eq!(sha256, bundle.sha256);
+        let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("a zip");
+        (0..zip.len())
+            .map(|index| {
+                let mut file = zip.by_index(index).expect("an entry");
+                let name = file.name().expect("a name").into_owned();
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).expect("its bytes");
+                (name, bytes)
+            })
+            .collect()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+/// A finished build.
+pub(crate) struct Built {
+    pub(crate) preview: Preview,
+    pub(crate) log: String,
+    /// The bundle's files by name.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Built {
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.files.keys().map(String::as_str).collect()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        let bytes = self.files.get(name);
+        let bytes = bytes.unwrap_or_else(|| panic!("{name} is not among {:?}", self.names()));
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    pub(crate) fn metadata(&self) -> Value {
+        serde_json::from_str(&self.text("metadata.json")).expect("JSON")
+    }
+}
+
+/// A source tree.
+#[derive(Clone, Default)]
+pub(crate) struct Tree {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Tree {
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        let mut tree = Self::default();
+        for (path, text) in files {
+            tree.put(path, text);
+        }
+        tree
+    }
+
+    /// A web project without dependencies whose build script is this shell
+    /// script.
+    pub(crate) fn script(script: &str) -> Self {
+        Self::of(&[
+            (
+                "package.json",
+                r#"{"name": "scripted", "scripts": {"build": "sh ./build.sh"}}"#,
+            ),
+            ("build.sh", script),
+        ])
+    }
+
+    /// A folder of this repository, without what was installed in it.
+    pub(crate) fn folder(path: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let mut tree = Self::default();
+        let mut pending = vec![root.clone()];
+        while let Some(dir) = pending.pop() {
+            for entry in fs::read_dir(&dir).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                let name = path.file_name().and_then(|n| n.to_str()).expect("a name");
+                if matches!(name, "node_modules" | "dist" | "out" | ".expo") {
+                    continue;
+                }
+                if path.is_dir() {
+                    pending.push(path);
+                } else {
+                    let shown = path.strip_prefix(&root).expect("below");
+                    let shown = shown.to_str().expect("UTF-8").to_owned();
+                    tree.files.insert(shown, fs::read(&path).expect("a file"));
+                }
+            }
+        }
+        tree
+    }
+
+    pub(crate) fn put(&mut self, path: &str, text: &str) {
+        self.files.insert(path.to_owned(), text.into());
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        String::from_utf8(self.files[path].clone()).expect("text")
+    }
+
+    pub(crate) fn replace(&mut self, path: &str, from: &str, to: &str) {
+        let text = self.text(path);
+        assert!(text.contains(from), "{path} has no {from:?}");
+        self.put(path, &text.replace(from, to));
+    }
+
+    /// The same tree in a folder.
+    pub(crate) fn below(self, folder: &str) -> Self {
+        let files = self.files.into_iter();
+        Self {
+            files: files
+                .map(|(path, bytes)| (format!("{folder}/{path}"), bytes))
+                .collect(),
+        }
+    }
+
+    fn archive(&self) -> fs::File {
+        let mut zip = zip::ZipWriter::new(tempfile::tempfile().expect("a temporary file"));
+        for (path, bytes) in &self.files {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(path, options).expect("an entry");
+            zip.write_all(bytes).expect("its bytes");
+        }
+        let mut file = zip.finish().expect("an archive");
+        file.seek(SeekFrom::Start(0)).expect("rewound");
+        file
+    }
+}
+
+/// The folders of the dependency sets in the cache.
+pub(crate) fn dependency_sets(builder: &Builder) -> Vec<PathBuf> {
+    let dir = builder.app().data.dependency_cache();
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}

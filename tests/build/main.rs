@@ -1,0 +1,17 @@
+//! Real builds, through the worker and its sandbox: of every kind of project
+//! and with every package manager, and of projects that mean harm.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/npm.rs"]
+mod npm;
+
+mod builder;
+mod endings;
+mod expo;
+mod failures;
+mod managers;
+mod react_native;
+mod sandbox;
+mod static_site;
+mod web;
