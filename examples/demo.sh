@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 demo=$PWD/.demo
-hivesync=${CARGO_TARGET_DIR:-$PWD/target}/debug/hivesync
+hivesync=${CARGO_TARGET_DIR:-target}/debug/hivesync
 mkdir -p "$demo"
 chmod 700 "$demo"
 
@@ -85,7 +85,8 @@ for zip in "$demo"/bundles/*.zip; do
     grep -qx "$wanted" <<<"$listing" || { echo "$zip has no $wanted" >&2; exit 1; }
   done
   grep -q '^assets/' <<<"$listing" || { echo "$zip has no assets" >&2; exit 1; }
-  unzip -p "$zip" main.jsbundle | grep -q "$stamp" || {
+  unzip -p "$zip" main.jsbundle >"$demo/main.jsbundle"
+  grep -q "$stamp" "$demo/main.jsbundle" || {
     echo "$zip was not built from the edited source" >&2
     exit 1
   }
