@@ -164,10 +164,10 @@ pub async fn look(app: &App) -> Health {
     let workers = workers(app, serving, &mut findings).await;
     let disk = disk(app, &mut findings);
     let sandbox = app.sandbox.level().map(|level| level.as_str().to_owned());
-    if serving && sandbox.is_none() {
+    if let Some(reason) = app.sandbox.refusal() {
         findings.note(
             HealthStatus::Degraded,
-            "this machine has no sandbox, so builds are refused; install bubblewrap".to_owned(),
+            format!("builds are refused: {reason}"),
         );
     }
     Health {
