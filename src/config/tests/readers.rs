@@ -12,7 +12,9 @@ const OTHER_READERS: &[(&str, &str)] = &[
     // Where the client keeps its credentials: XDG_CONFIG_HOME, HOME.
     ("src/cli/login.rs", "var_os(name)"),
     ("src/cli/", "var_os(\"NO_COLOR\")"),
-    // Where programs and the system's certificates are found.
+    // Where programs and the system's certificates are found, and the home
+    // that no build shall see.
+    ("src/bundle/sandbox/toolchain.rs", "var_os(\"HOME\")"),
     ("src/", "var_os(\"PATH\")"),
     ("src/git/", "var_os(\"SSL_CERT_FILE\")"),
 ];
