@@ -1,9 +1,6 @@
 # The commands of a developer. `make demo` and `make test` do all set-up.
 
 CARGO ?= cargo
-# A service that the tests need and that does not answer is a failure here,
-# and an ignored test on a laptop that runs `cargo nextest run` by hand.
-export HIVESYNC_TEST_REQUIRE ?= npm,chromium,bubblewrap,git
 
 .PHONY: help demo test lint deny docs setup clean
 

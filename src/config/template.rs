@@ -55,18 +55,18 @@ mod tests {
 
     use super::*;
 
-    /// The file is made by this test too: `UPDATE_TEMPLATE=1 cargo test --lib template`.
+    /// The file is made by this test too: `make docs`.
     #[test]
-    fn the_template_in_the_repository_is_the_tables() {
+    fn generated_template_is_current() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("env_templates/backend.env.example");
-        if std::env::var_os("UPDATE_TEMPLATE").is_some() {
+        if std::env::var_os("UPDATE_DOCS").is_some() {
             fs::write(&path, render()).expect("write the template");
         }
         let kept = fs::read_to_string(&path).expect("env_templates/backend.env.example");
         assert!(
             kept == render(),
             "env_templates/backend.env.example differs from src/config/settings.rs; \
-             renew it with: UPDATE_TEMPLATE=1 cargo test --lib template"
+             renew it with: make docs"
         );
     }
 }
