@@ -243,7 +243,7 @@ impl TestServer {
     pub(crate) async fn stop_and_keep(mut self) -> TempDir {
         let app = Arc::clone(&self.app);
         app.lifecycle.stop();
-        let ending = app.lifecycle.finish(Duration::from_secs(5)).await;
+        let ending = app.lifecycle.finish(DEADLINE).await;
         assert_eq!(ending, Ending::Clean, "the server's tasks");
         let left: Vec<_> = std::fs::read_dir(app.data.tmp())
             .expect("DATA_DIR/tmp")
