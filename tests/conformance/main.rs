@@ -8,5 +8,6 @@ mod blobs;
 mod ephemeral;
 mod oracle;
 mod queue;
+mod redb_file;
 mod store;
 mod subject;

@@ -217,3 +217,7 @@ impl CodecError {
         Error::new(code, self.to_string())
     }
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

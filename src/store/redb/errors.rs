@@ -63,6 +63,9 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn of(error: &redb::Error) -> Self {
+        if let redb::Error::DatabaseClosed = error {
+            return Self::closed();
+        }
         let (code, message) = match error {
             redb::Error::Io(io) if is_disk_full(io) => (
                 Code::StorageFull,

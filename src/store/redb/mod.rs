@@ -2,8 +2,9 @@
 //!
 //! Writes go through one thread that commits waiting operations together
 //! ([`writer`]); each is a closure over a [`unit::Unit`] of the shared
-//! transaction. Reads see the latest commit and never wait for the writer. A
-//! read of a few keys takes microseconds and is done where it is asked for: a
+//! transaction. Reads see the latest commit and do not wait for the writer (but
+//! for the sync of a file that grows, which doubles it and so is rare). A read
+//! of a few keys takes microseconds and is done where it is asked for: a
 //! detour through a blocking thread would cost ten times the read. Listings
 //! and searches, whose length others decide, go to a blocking thread.
 
@@ -97,3 +98,7 @@ impl RedbStore {
 fn read<T>(file: &File, work: impl FnOnce(&ReadTransaction) -> Result<T, Halt>) -> Result<T, Halt> {
     file.with_open(|db| work(&db.begin_read()?))
 }
+
+#[cfg(test)]
+#[path = "faults_tests.rs"]
+mod faults_tests;

@@ -92,3 +92,7 @@ fn newer(version: u64, newest: u64) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;
