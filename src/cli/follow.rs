@@ -17,6 +17,7 @@ const RECONNECTS: u32 = 5;
 /// What the status events hold, as far as it is shown.
 #[derive(Deserialize)]
 struct StatusEvent {
+    commit: String,
     status: PreviewStatus,
     stage: Option<Stage>,
     /// 0.0 to 1.0.
@@ -31,6 +32,8 @@ struct StatusEvent {
 /// How a build ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
+    /// What was built.
+    pub commit: String,
     status: PreviewStatus,
     /// From the request to the end.
     seconds: Option<f64>,
@@ -173,6 +176,7 @@ impl Bars {
 
 fn outcome(event: StatusEvent) -> Outcome {
     Outcome {
+        commit: event.commit,
         status: event.status,
         seconds: event
             .completed_at

@@ -110,6 +110,26 @@ impl Requested {
     fn succeeded(&self) -> bool {
         self.outcome.as_ref().is_none_or(Outcome::succeeded)
     }
+
+    /// The commit that is built.
+    async fn commit(&self, client: &Client) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Status {
+            commit: String,
+        }
+        let path = format!("/preview/status/{}", self.job_id);
+        Ok(client.get::<Status>(&path).await?.commit)
+    }
+
+    /// The first link began to expire when the build was asked for, and a cold
+    /// build may outlive it: this one has its whole time before it.
+    async fn renew_url(&mut self, client: &Client, project: i64) -> Result<()> {
+        if let Some(outcome) = &self.outcome {
+            let token = issue(client, project, &outcome.commit, self.platform).await?;
+            self.preview_url = token.preview_url;
+        }
+        Ok(())
+    }
 }
 
 /// Answers whether every preview that was waited for has succeeded.
@@ -121,8 +141,8 @@ pub async fn run(args: PreviewArgs) -> Result<bool> {
             eprintln!("{text}");
         }
     };
-    let git_ref = if let Some(name) = &args.git_ref {
-        name.clone()
+    let (git_ref, commit) = if let Some(name) = &args.git_ref {
+        (name.clone(), None)
     } else {
         let upload = upload(&client, project.id, &args.path).await?;
         let short: String = upload.commit.chars().take(10).collect();
@@ -131,12 +151,19 @@ pub async fn run(args: PreviewArgs) -> Result<bool> {
             args.path.display(),
             project.name
         ));
-        upload.git_ref
+        (upload.git_ref, Some(upload.commit))
     };
 
     let mut requested = Vec::with_capacity(args.platform.len());
     for platform in &args.platform {
-        requested.push(request(&client, project.id, &git_ref, *platform).await?);
+        let mut preview = request(&client, project.id, &git_ref, *platform).await?;
+        // The branch may have moved on since: somebody else has uploaded.
+        if let Some(commit) = &commit
+            && preview.commit(&client).await? != *commit
+        {
+            preview = request(&client, project.id, commit, *platform).await?;
+        }
+        requested.push(preview);
     }
     if !args.no_wait {
         let show_bars = !args.json && std::io::stderr().is_terminal();
@@ -153,6 +180,9 @@ pub async fn run(args: PreviewArgs) -> Result<bool> {
         let outcomes = futures::future::try_join_all(waits).await?;
         for (request, outcome) in requested.iter_mut().zip(outcomes) {
             request.outcome = Some(outcome);
+        }
+        for request in requested.iter_mut().filter(|r| r.succeeded()) {
+            request.renew_url(&client, project.id).await?;
         }
     }
     if let Some(folder) = &args.output {
@@ -270,18 +300,23 @@ async fn upload(client: &Client, project: i64, folder: &Path) -> Result<ArchiveA
     client.json(request).await
 }
 
+async fn issue(
+    client: &Client,
+    project: i64,
+    git_ref: &str,
+    platform: Platform,
+) -> Result<TokenAnswer> {
+    let body = json!({"project_id": project, "git_ref": git_ref, "platform": platform});
+    client.post("/preview/token", &body).await
+}
+
 async fn request(
     client: &Client,
     project: i64,
     git_ref: &str,
     platform: Platform,
 ) -> Result<Requested> {
-    let token: TokenAnswer = client
-        .post(
-            "/preview/token",
-            &json!({"project_id": project, "git_ref": git_ref, "platform": platform}),
-        )
-        .await?;
+    let token = issue(client, project, git_ref, platform).await?;
     let build: BuildAnswer = client
         .post("/preview/build", &json!({"token": token.token}))
         .await?;

@@ -141,7 +141,9 @@ async fn idle(running: &mut watch::Receiver<usize>, notes: &Notes, limits: Limit
     let mut deadline = Instant::now() + limits.header;
     let mut in_head = true;
     loop {
-        let quiet = *running.borrow_and_update() == 0;
+        // Only `changed` marks a change as seen: a request that came and went
+        // before this loop first ran must still end the wait for its head.
+        let quiet = *running.borrow() == 0;
         tokio::select! {
             () = sleep_until(deadline), if quiet => return,
             // Only the first byte counts: a head that trickles in has no more

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::{JobId, ProjectId};
 use crate::http::AppState;
 use crate::http::error::{ApiResult, ErrorBody};
-use crate::http::extract::{Caller, Json, PublicUrl};
+use crate::http::extract::{Caller, Json, PublicUrl, phone_url};
 use crate::services::previews::issue::{self, IssueToken};
 use crate::services::previews::request;
 
@@ -58,7 +58,8 @@ pub(super) async fn token(
     };
     let issued = issue::issue_token(&app, &actor, &command).await?;
     Ok(Json(TokenAnswer {
-        preview_url: format!("{base}/t/{}", issued.token),
+        // Made to be opened elsewhere.
+        preview_url: format!("{}/t/{}", phone_url(&app, &base), issued.token),
         expires_in: issued.expires_in.as_secs(),
         token: issued.token,
     }))
