@@ -137,11 +137,16 @@ impl DataDir {
     /// or for one project alone.
     #[must_use]
     pub fn download_cache(&self, name: &str, owner: Option<ProjectId>) -> PathBuf {
-        let cache = self.root.join("cache");
         match owner {
-            None => cache.join(name),
-            Some(project) => cache.join(format!("private/{project}")).join(name),
+            None => self.root.join("cache").join(name),
+            Some(project) => self.private_downloads(project).join(name),
         }
+    }
+
+    /// The download caches of one project alone.
+    #[must_use]
+    pub fn private_downloads(&self, project: ProjectId) -> PathBuf {
+        self.root.join("cache/private").join(project.to_string())
     }
 
     /// What the bundlers of one project keep between builds.

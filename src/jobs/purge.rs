@@ -74,6 +74,7 @@ async fn purge(app: &App, project: ProjectId) -> Result<()> {
         app.store.commit(batch).await?;
     }
     remove_folder(&app.data.transform_cache(project)).await?;
+    remove_folder(&app.data.private_downloads(project)).await?;
     // Waits for a sync that is still writing.
     app.repos.remove(project).await?;
     tracing::info!(%project, "removed a deleted project's files");

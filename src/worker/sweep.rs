@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::bundle::deps;
+use crate::bundle::sandbox::kill_leftovers;
 use crate::bundle::workbench::remove_tree;
 use crate::domain::JobId;
 use crate::domain::job::JobState;
@@ -17,6 +18,7 @@ pub(super) async fn sweep(app: &App) {
     let mut left = Vec::new();
     for (path, job) in job_folders(app).await {
         if !is_running(app, &job).await {
+            kill_leftovers(&app.sandbox, job.as_str()).await;
             left.push(path);
         }
     }

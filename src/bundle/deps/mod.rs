@@ -260,6 +260,7 @@ fn keep(root: &Path, contents: &Contents, set: &Path) -> Result<()> {
     }
     let bytes = serde_json::to_vec_pretty(contents).or_internal(what)?;
     fs::write(aside.path().join("contents.json"), bytes).or_internal(what)?;
+    links::sync_all(aside.path()).or_internal(what)?;
     // A set without its list of contents is what a crash has left.
     remove_tree(set).or_internal(what)?;
     fs::rename(aside.keep(), set).or_internal(what)

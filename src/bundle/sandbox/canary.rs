@@ -9,7 +9,7 @@ use super::cell::{Access, Mount};
 use super::isolated::{Bubblewrap, Isolate};
 use super::limits::Limits;
 use super::on_path;
-use super::toolchain::Toolchain;
+use super::toolchain::{Toolchain, VERSION};
 use crate::domain::preview::SandboxLevel;
 
 /// Each line is one promise of the level; the script names the first that is
@@ -31,14 +31,22 @@ while read -r name rest; do
   case $name in lo:*|Inter-*|face) ;; *) fail "a network interface is visible: $name" ;; esac
 done < /proc/net/dev
 [ "$(set -- /proc/[0-9]*; echo $#)" -lt 16 ] || fail "processes outside the sandbox are visible"
-if [ -n "$2" ]; then "$2" -e 0 || fail "node does not run in the sandbox"; fi
-echo walled
+version=none
+if [ -n "$2" ]; then version=$("$2" -p "$3") || fail "node does not run in the sandbox"; fi
+echo "walled $version"
 "#;
+
+/// What the canary has come back with.
+pub(super) struct Proof {
+    pub(super) bubblewrap: Bubblewrap,
+    /// As node itself says in the sandbox; `none` without node.
+    pub(super) node_version: String,
+}
 
 /// Finds bubblewrap and runs the canary in it.
 ///
 /// The error is for the operator: what is missing and what to install.
-pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Bubblewrap, String> {
+pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Proof, String> {
     let program = on_path("bwrap").ok_or(
         "builds need bubblewrap, and `bwrap` is not on the server's PATH: install the package \
          `bubblewrap` (apt, dnf, apk and pacman have it) and restart, or set SANDBOX=none and \
@@ -60,7 +68,7 @@ pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Bu
         program,
         disable_userns: String::from_utf8_lossy(&help.stdout).contains("--disable-userns"),
     };
-    run(&bubblewrap, toolchain, limits).map_err(|reason| {
+    let node_version = run(&bubblewrap, toolchain, limits).map_err(|reason| {
         format!(
             "the sandbox's canary failed: {reason}; bubblewrap needs unprivileged user namespaces \
              (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, on \
@@ -69,14 +77,17 @@ pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Bu
              that you trust"
         )
     })?;
-    Ok(bubblewrap)
+    Ok(Proof {
+        bubblewrap,
+        node_version,
+    })
 }
 
 fn run(
     bubblewrap: &Bubblewrap,
     toolchain: Option<&Toolchain>,
     limits: &Limits,
-) -> Result<(), String> {
+) -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
     let work = folder.path().join("work");
     let outside = folder.path().join("outside");
@@ -101,6 +112,7 @@ fn run(
     words.extend(["/bin/sh", "-c", SCRIPT, "canary"].map(OsString::from));
     words.push(outside.into());
     words.push(toolchain.map_or_else(OsString::new, |t| t.node.clone().into()));
+    words.push(VERSION.into());
     let answer = Command::new(&words[0])
         .args(&words[1..])
         .env("HIVESYNC_CANARY", "must not be seen")
@@ -109,8 +121,10 @@ fn run(
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&answer.stdout);
     match said.trim() {
-        "walled" if answer.status.success() => Ok(()),
         "" => Err(String::from_utf8_lossy(&answer.stderr).trim().to_owned()),
-        broken => Err(broken.to_owned()),
+        said => match said.strip_prefix("walled ") {
+            Some(version) if answer.status.success() => Ok(version.to_owned()),
+            _ => Err(said.to_owned()),
+        },
     }
 }

@@ -49,15 +49,24 @@ impl Sandbox {
     /// second.
     #[must_use]
     pub fn probe(choice: SandboxChoice) -> Sandbox {
-        let toolchain = Toolchain::find();
+        let located = Toolchain::locate();
         let limits = limits::Limits::find();
-        let (level, refusal, bubblewrap) = match choice {
-            SandboxChoice::None => (Some(SandboxLevel::None), None, None),
+        let proved = match choice {
+            SandboxChoice::None => None,
             SandboxChoice::Auto | SandboxChoice::Isolated => {
-                match canary::prove(toolchain.as_ref(), &limits) {
-                    Ok(bubblewrap) => (Some(SandboxLevel::Isolated), None, Some(bubblewrap)),
-                    Err(reason) => (None, Some(reason), None),
-                }
+                Some(canary::prove(located.as_ref(), &limits))
+            }
+        };
+        let (level, refusal, bubblewrap, toolchain) = match proved {
+            None => (Some(SandboxLevel::None), None, None, asked(located)),
+            Some(Err(reason)) => (None, Some(reason), None, asked(located)),
+            Some(Ok(proof)) => {
+                let toolchain = located.map(|toolchain| Toolchain {
+                    node_version: proof.node_version,
+                    ..toolchain
+                });
+                let level = Some(SandboxLevel::Isolated);
+                (level, None, Some(proof.bubblewrap), toolchain)
             }
         };
         Sandbox {
@@ -109,6 +118,18 @@ impl Sandbox {
                 self.inner.refusal.clone().unwrap_or_default(),
             )),
         }
+    }
+}
+
+fn asked(located: Option<Toolchain>) -> Option<Toolchain> {
+    located.and_then(Toolchain::asked)
+}
+
+/// Ends what an earlier process has left running of the build `mark`, where no
+/// sandbox has taken it along.
+pub async fn kill_leftovers(sandbox: &Sandbox, mark: &str) {
+    if sandbox.level() == Some(SandboxLevel::None) {
+        leftovers::kill(mark).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Node and npm: found on the server's `PATH`, shown to builds read-only.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,28 +22,32 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    pub(super) fn find() -> Option<Self> {
-        let shim = on_path("node")?;
-        // A version manager's shim is a script that starts another file: only
-        // node itself knows which.
-        let answer = Command::new(&shim)
-            .args(["-p", "process.execPath + '\\n' + process.versions.node"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        let text = String::from_utf8(answer.stdout).ok()?;
-        let mut lines = text.lines();
-        let node = Path::new(lines.next()?).canonicalize().ok()?;
-        let node_version = lines.next()?.trim().to_owned();
+    /// Where node and npm lie; the version is not known yet, because asking
+    /// for it takes as long as everything else of a start together.
+    pub(super) fn locate() -> Option<Self> {
+        let found = on_path("node")?.canonicalize().ok()?;
+        let node = if is_program(&found) {
+            found
+        } else {
+            // A version manager's shim is a script that starts another file:
+            // only node itself knows which.
+            let path = ask(&found, "process.execPath")?;
+            Path::new(&path).canonicalize().ok()?
+        };
         let npm = find_npm(&node);
         let npm_version = npm.as_deref().map(npm_version).unwrap_or_default();
         Some(Self {
             node,
-            node_version,
+            node_version: String::new(),
             npm,
             npm_version,
         })
+    }
+
+    /// The same with its version, by running it outside of any sandbox.
+    pub(super) fn asked(mut self) -> Option<Self> {
+        self.node_version = ask(&self.node, VERSION)?;
+        Some(self)
     }
 
     /// The script that `npm` is.
@@ -72,6 +78,29 @@ impl Toolchain {
         }
         binds
     }
+}
+
+/// The expression whose value is the version, without a `v`.
+pub(super) const VERSION: &str = "process.versions.node";
+
+fn ask(node: &Path, expression: &str) -> Option<String> {
+    let answer = Command::new(node)
+        .args(["-p", expression])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(answer.stdout).ok()?;
+    let text = text.trim();
+    (answer.status.success() && !text.is_empty()).then(|| text.to_owned())
+}
+
+/// A binary, as opposed to a script.
+fn is_program(path: &Path) -> bool {
+    let mut start = [0; 2];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut start))
+        .is_ok_and(|()| start != *b"#!")
 }
 
 /// npm beside this node, else the one on the `PATH`.
