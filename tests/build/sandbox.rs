@@ -170,3 +170,18 @@ async fn links_out_of_the_output_are_not_bundled() {
     );
     builder.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_log_is_cut_and_stops_nothing() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let script = "yes 'the same line again and again' | head -c 40000000\n\
+                  mkdir dist && echo '<html>' > dist/index.html";
+    let built = builder
+        .build(project, &Tree::script(script), Platform::Web)
+        .await;
+    assert!(built.log.len() < 9 << 20, "{} bytes", built.log.len());
+    assert!(built.log.contains("the rest is left out"));
+    assert!(built.log.contains("\n== upload done "));
+    builder.stop().await;
+}
