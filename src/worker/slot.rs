@@ -21,6 +21,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const RENEW: Duration = Duration::from_secs(10);
 /// After the store has failed us.
 const BREATH: Duration = Duration::from_secs(1);
+/// How long removing a job's files may go on after the hard stop.
+const CLEANING: Duration = Duration::from_secs(2);
 /// After a panic; whatever it was, it should not spin.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
@@ -104,7 +106,16 @@ async fn work_off(worker: &Worker, claim: Claim, job: Job) {
         }
     };
     report(written);
-    work.clean(&worker.app, &job).await;
+    let halted_long = async {
+        worker.app.lifecycle.halting().cancelled().await;
+        tokio::time::sleep(CLEANING).await;
+    };
+    tokio::select! {
+        () = work.clean(&worker.app, &job) => {}
+        // The next start sweeps; the end of this process is not kept waiting
+        // for a slow disk.
+        () = halted_long => tracing::info!("the job's folder is left for the next start"),
+    }
     worker.leave(&job.id);
 }
 

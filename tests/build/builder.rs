@@ -251,7 +251,19 @@ impl Builder {
             .collect()
     }
 
+    /// Stops the server, once the folders of its builds are removed: that goes
+    /// on after a build's end, and takes its time on a busy disk.
     pub(crate) async fn stop(self) {
+        let tmp = self.app().data.tmp();
+        let empty = || fs::read_dir(&tmp).is_ok_and(|mut entries| entries.next().is_none());
+        let removed = async {
+            while !empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, removed)
+            .await
+            .expect("a build's folder is removed");
         self.server.stop().await;
     }
 }
