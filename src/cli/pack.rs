@@ -32,6 +32,7 @@ pub fn pack(folder: &Path, archive: &mut File) -> Result<Packed> {
     let gzip = GzEncoder::new(BufWriter::new(archive), Compression::fast());
     let mut tar = tar::Builder::new(gzip);
     tar.follow_symlinks(false);
+    append_root(&mut tar).or_internal("begin the archive")?;
     let walk = WalkBuilder::new(&folder)
         .hidden(false)
         .require_git(false)
@@ -67,6 +68,19 @@ pub fn pack(folder: &Path, archive: &mut File) -> Result<Packed> {
     Ok(packed)
 }
 
+/// An entry for the folder itself: it tells the server that a single folder in
+/// it is part of the project, and not a wrapping to take off.
+fn append_root<W: Write>(tar: &mut tar::Builder<W>) -> std::io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    // `Header::set_path` refuses a path that names the root.
+    header.as_old_mut().name[..2].copy_from_slice(b"./");
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    header.set_cksum();
+    tar.append(&header, std::io::empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +112,10 @@ mod tests {
             .unwrap()
             .map(|e| e.unwrap().path().unwrap().display().to_string())
             .collect();
-        assert_eq!(names, [".env.example", ".gitignore", "link", "src/App.js"]);
+        assert_eq!(
+            names,
+            ["./", ".env.example", ".gitignore", "link", "src/App.js"]
+        );
         assert_eq!(packed.files, 4);
     }
 

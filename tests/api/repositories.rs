@@ -110,6 +110,14 @@ async fn a_wrapping_folder_is_stripped() {
 }
 
 #[tokio::test]
+async fn a_single_folder_stays_where_the_root_itself_was_packed() {
+    let bench = Bench::new();
+    let items = [item(FOLDER, "./", b""), item(FILE, "./apps/mobile/a", b"1")];
+    let imported = bench.import(tar_gz(&items)).await.expect("an upload");
+    assert_eq!(bench.listing(&imported.commit), ["100644 apps/mobile/a"]);
+}
+
+#[tokio::test]
 async fn git_and_node_modules_folders_are_skipped_and_counted() {
     let bench = Bench::new();
     let items = [

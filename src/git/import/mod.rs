@@ -7,7 +7,8 @@
 //! stands does the branch move, in one step.
 //!
 //! - A single folder that holds everything (GitHub's `name-branch/`) is
-//!   stripped, so that the project's files are at the root.
+//!   stripped, so that the project's files are at the root; unless an entry
+//!   `./` says that the root itself was packed.
 //! - `.git` and `node_modules` folders are skipped and counted, and so is what
 //!   macOS adds (`__MACOSX`, `.DS_Store`).
 //! - Links stay when they stay inside; hard links, devices and other special

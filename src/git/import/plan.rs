@@ -28,6 +28,9 @@ pub(super) struct Plan {
     folders: HashSet<String>,
     links: Vec<(String, String)>,
     skipped: Skipped,
+    /// An entry names the archive's own root, as `tar -C folder .` makes one:
+    /// what lies in it is the project, even where that is a single folder.
+    has_root: bool,
     /// The folder that everything lies in, with its slash, once it is known.
     wrapper: String,
 }
@@ -53,6 +56,7 @@ impl Plan {
             folders: HashSet::new(),
             links: Vec::new(),
             skipped: Skipped::default(),
+            has_root: false,
             wrapper: String::new(),
         }
     }
@@ -66,6 +70,7 @@ impl Plan {
         let path = match place(entry.name, folder)? {
             Place::At(path) if !folder => path,
             place => {
+                self.has_root |= matches!(place, Place::Root);
                 self.skip(&place);
                 return Ok(());
             }
@@ -161,7 +166,7 @@ impl Plan {
                 "there is no file in it; pack the project's folder and try again",
             ));
         }
-        if may_have_wrapper {
+        if may_have_wrapper && !self.has_root {
             self.wrapper = self.find_wrapper();
         }
         for (path, target) in &self.links {
