@@ -25,6 +25,7 @@ struct StatusEvent {
     size: Option<u64>,
     warm: Option<bool>,
     created_at: crate::clock::Timestamp,
+    started_at: Option<crate::clock::Timestamp>,
     completed_at: Option<crate::clock::Timestamp>,
     error: Option<BuildError>,
 }
@@ -37,6 +38,12 @@ pub struct Outcome {
     status: PreviewStatus,
     /// From the request to the end.
     seconds: Option<f64>,
+    /// How much of that no build slot was free.
+    #[serde(skip)]
+    queued_seconds: f64,
+    /// Whether it had ended before it was asked for.
+    #[serde(skip)]
+    was_ready: bool,
     size: Option<u64>,
     warm: Option<bool>,
     error: Option<BuildError>,
@@ -51,15 +58,20 @@ impl Outcome {
     /// The end in one line for a person.
     #[must_use]
     pub fn sentence(&self, platform: Platform, job: &str) -> String {
-        let took = self
-            .seconds
-            .map_or_else(String::new, |s| format!(" in {s:.1} s"));
+        let took = match self.seconds {
+            _ if self.was_ready => ", built before".to_owned(),
+            Some(s) if self.queued_seconds >= 1.0 => {
+                format!(" in {s:.1} s, {:.1} s of it queued", self.queued_seconds)
+            }
+            Some(s) => format!(" in {s:.1} s"),
+            None => String::new(),
+        };
         match (self.status, &self.error) {
             (PreviewStatus::Success, _) => {
                 let size = self
                     .size
                     .map_or_else(String::new, |b| format!(", {}", indicatif::HumanBytes(b)));
-                let warm = if self.warm == Some(true) {
+                let warm = if self.warm == Some(true) && !self.was_ready {
                     ", warm"
                 } else {
                     ""
@@ -136,10 +148,13 @@ impl Bars {
                     let Ok(status) = serde_json::from_str::<StatusEvent>(&event.data) else {
                         continue;
                     };
+                    let at_once = shown.is_none();
                     self.show(&bar, platform, &status, &mut shown);
                     if status.status.is_final() {
                         bar.finish_and_clear();
-                        return Ok(outcome(status));
+                        let mut outcome = outcome(status);
+                        outcome.was_ready = at_once && estimated_seconds == 0;
+                        return Ok(outcome);
                     }
                 }
             }
@@ -165,7 +180,10 @@ impl Bars {
             reason = "0 to 100"
         )]
         bar.set_position((event.progress.clamp(0.0, 1.0) * 100.0).round() as u64);
-        let stage = event.stage.map_or(event.status.as_str(), Stage::as_str);
+        let stage = match event.stage {
+            Some(stage) if !event.status.is_final() => stage.as_str(),
+            _ => event.status.as_str(),
+        };
         bar.set_message(stage.to_owned());
         if self.lines && *shown != Some(event.status) {
             eprintln!("{platform}: {stage} {:.0}%", event.progress * 100.0);
@@ -181,6 +199,10 @@ fn outcome(event: StatusEvent) -> Outcome {
         seconds: event
             .completed_at
             .map(|end| end.since(event.created_at).as_secs_f64()),
+        was_ready: false,
+        queued_seconds: event
+            .started_at
+            .map_or(0.0, |start| start.since(event.created_at).as_secs_f64()),
         size: event.size,
         warm: event.warm,
         error: event.error,

@@ -1,7 +1,7 @@
 //! The command line: one binary, a file for each verb.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage; `health` answers 0, 1 or 2 for
-//! ok, degraded and fail.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 no longer waited for;
+//! `health` answers 0, 1 or 2 for ok, degraded and fail.
 
 pub mod admin;
 pub mod client;
@@ -16,6 +16,7 @@ pub mod operator;
 pub mod output;
 pub mod pack;
 pub mod preview;
+mod project;
 pub mod qr;
 pub mod serve;
 
@@ -91,13 +92,7 @@ pub fn main() -> ExitCode {
         Verb::Config(ConfigVerb::Check { json }) => config::check(json),
         Verb::Health(args) => health::run(&args),
         Verb::Admin(verb) => admin::run(verb),
-        Verb::Preview(args) => finish(wait_for(preview::run(args)).map(|all_good| {
-            if all_good {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
-        })),
+        Verb::Preview(args) => finish(wait_for(preview::run(args))),
         Verb::Login(args) => finish(wait_for(login::login(args)).map(|()| ExitCode::SUCCESS)),
         Verb::Logout(args) => finish(wait_for(login::logout(args)).map(|()| ExitCode::SUCCESS)),
         Verb::Completions(args) => finish(manual::completions(&args)),

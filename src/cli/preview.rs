@@ -3,20 +3,30 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Args;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
 use super::credentials::Credentials;
 use super::follow::{self, Outcome};
+use super::output::{print as tell, print_aside};
+use super::project::{self, Project, Wanted};
 use super::{login, pack, qr};
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Code, Context, Error, Result};
+
+/// How many lines of a failed build's log are shown.
+const LOG_LINES: usize = 20;
+
+/// The exit code of what a person interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Args, Debug)]
 pub struct PreviewArgs {
@@ -32,8 +42,8 @@ pub struct PreviewArgs {
     /// Name or id of the project; made if there is none. Default: the folder's name
     #[arg(long)]
     project: Option<String>,
-    /// What to build for; several may be given
-    #[arg(long, value_delimiter = ',', default_value = "ios", value_parser = parse_platform)]
+    /// What to build for; several may be given. Default: ios, or web for a folder that is no app
+    #[arg(long, value_delimiter = ',', value_parser = parse_platform)]
     platform: Vec<Platform>,
     /// Build this branch, tag or commit of the project instead of uploading
     #[arg(long = "ref", value_name = "REF")]
@@ -54,18 +64,6 @@ pub struct PreviewArgs {
 
 fn parse_platform(text: &str) -> std::result::Result<Platform, String> {
     Platform::parse(text).ok_or_else(|| "one of ios, android and web".to_owned())
-}
-
-#[derive(Deserialize)]
-struct ProjectAnswer {
-    id: i64,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct ProjectList {
-    projects: Vec<ProjectAnswer>,
-    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,11 +102,27 @@ struct Requested {
     outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_as: Option<PathBuf>,
+    /// Where a failed build's log stops, ready for a terminal.
+    #[serde(skip)]
+    log_end: Vec<String>,
 }
 
 impl Requested {
     fn succeeded(&self) -> bool {
         self.outcome.as_ref().is_none_or(Outcome::succeeded)
+    }
+
+    /// Reads where the log of a failed build stops. Without it the failure is
+    /// still told, so its own failure is not.
+    async fn read_log(&mut self, client: &Client) {
+        let client = client.with_token(self.access.clone());
+        let path = format!("/preview/logs/{}", self.job_id);
+        let Ok(response) = client.send(client.request(Method::GET, &path)).await else {
+            return;
+        };
+        if let Ok(text) = response.text().await {
+            self.log_end = log_end(&text);
+        }
     }
 
     /// The commit that is built.
@@ -132,16 +146,24 @@ impl Requested {
     }
 }
 
-/// Answers whether every preview that was waited for has succeeded.
-pub async fn run(args: PreviewArgs) -> Result<bool> {
+/// Succeeds when every preview that was waited for does.
+pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
     let client = connect(&args)?;
-    let project = find_project(&client, &args).await?;
+    let wanted = Wanted {
+        project: args.project.as_deref(),
+        folder: &args.path,
+        make: args.git_ref.is_none(),
+    };
+    let project = project::find(&client, &wanted).await?;
     let say = |text: String| {
         if !args.json {
-            eprintln!("{text}");
+            print_aside(text);
         }
     };
     let (git_ref, commit) = if let Some(name) = &args.git_ref {
+        if project.is_linked() {
+            fetch(&client, &project, &say).await;
+        }
         (name.clone(), None)
     } else {
         let upload = upload(&client, project.id, &args.path).await?;
@@ -154,8 +176,18 @@ pub async fn run(args: PreviewArgs) -> Result<bool> {
         (upload.git_ref, Some(upload.commit))
     };
 
-    let mut requested = Vec::with_capacity(args.platform.len());
-    for platform in &args.platform {
+    let platforms = if args.platform.is_empty() {
+        let usual = match &args.git_ref {
+            Some(_) => Platform::Ios,
+            None => project.usual_platform(&args.path),
+        };
+        say(format!("Building for {usual}; --platform chooses another."));
+        vec![usual]
+    } else {
+        args.platform.clone()
+    };
+    let mut requested = Vec::with_capacity(platforms.len());
+    for platform in &platforms {
         let mut preview = request(&client, project.id, &git_ref, *platform).await?;
         // The branch may have moved on since: somebody else has uploaded.
         if let Some(commit) = &commit
@@ -177,12 +209,28 @@ pub async fn run(args: PreviewArgs) -> Result<bool> {
                 r.estimated_seconds,
             )
         });
-        let outcomes = futures::future::try_join_all(waits).await?;
+        // Listens from here on, not from the first event.
+        let mut interrupt =
+            signal(SignalKind::interrupt()).or_internal("listen for an interrupt")?;
+        let outcomes = tokio::select! {
+            outcomes = futures::future::try_join_all(waits) => outcomes?,
+            _ = interrupt.recv() => {
+                drop(bars);
+                print_aside("\nNot waiting any longer. The server builds on; look here:");
+                for r in &requested {
+                    print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
+                }
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+        };
         for (request, outcome) in requested.iter_mut().zip(outcomes) {
             request.outcome = Some(outcome);
         }
-        for request in requested.iter_mut().filter(|r| r.succeeded()) {
+        for request in &mut requested {
             request.renew_url(&client, project.id).await?;
+            if !request.succeeded() && !args.json {
+                request.read_log(&client).await;
+            }
         }
     }
     if let Some(folder) = &args.output {
@@ -194,7 +242,24 @@ pub async fn run(args: PreviewArgs) -> Result<bool> {
         }
     }
     print(&args, client.server(), &project, &git_ref, &requested)?;
-    Ok(requested.iter().all(Requested::succeeded))
+    Ok(if requested.iter().all(Requested::succeeded) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What was pushed before is still there when the repository cannot be
+/// reached, so that is told and no reason to stop.
+async fn fetch(client: &Client, project: &Project, say: &impl Fn(String)) {
+    say(format!("Fetching the repository of {}.", project.name));
+    if let Err(e) = project.sync(client).await {
+        say(format!(
+            "warning[{}]: the repository was not fetched: {}",
+            e.code.as_str(),
+            e.message
+        ));
+    }
 }
 
 fn connect(args: &PreviewArgs) -> Result<Client> {
@@ -224,60 +289,6 @@ fn connect(args: &PreviewArgs) -> Result<Client> {
         ));
     };
     Client::new(server, Some(token))
-}
-
-/// The project named on the command line: by id, else by name among those the
-/// caller sees, else a new one.
-async fn find_project(client: &Client, args: &PreviewArgs) -> Result<ProjectAnswer> {
-    if let Some(id) = args.project.as_deref().and_then(|p| p.parse::<i64>().ok()) {
-        return client.get(&format!("/projects/{id}")).await;
-    }
-    let name = match &args.project {
-        Some(name) => name.clone(),
-        None => folder_name(&args.path)?,
-    };
-    let mut cursor = String::new();
-    loop {
-        let page: ProjectList = client.get(&format!("/projects?limit=200{cursor}")).await?;
-        if let Some(found) = page.projects.into_iter().find(|p| p.name == name) {
-            return Ok(found);
-        }
-        match page.next_cursor {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
-    if args.git_ref.is_some() {
-        return Err(Error::new(
-            Code::ProjectNotFound,
-            format!(
-                "there is no project named {name}; name it with --project, or leave --ref out to upload"
-            ),
-        ));
-    }
-    client
-        .post(
-            "/projects",
-            &json!({"name": name, "source": {"kind": "upload"}}),
-        )
-        .await
-}
-
-fn folder_name(path: &Path) -> Result<String> {
-    let full = path.canonicalize().map_err(|e| {
-        Error::invalid(
-            "path",
-            format!("cannot open the folder {}: {e}", path.display()),
-        )
-    })?;
-    full.file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .ok_or_else(|| {
-            Error::invalid(
-                "project",
-                "the root folder has no name; name it with --project",
-            )
-        })
 }
 
 async fn upload(client: &Client, project: i64, folder: &Path) -> Result<ArchiveAnswer> {
@@ -329,6 +340,7 @@ async fn request(
         access: Secret::new(build.access_token),
         outcome: None,
         saved_as: None,
+        log_end: Vec::new(),
     })
 }
 
@@ -366,33 +378,70 @@ async fn save(client: &Client, request: &Requested, folder: &Path) -> Result<Pat
 fn print(
     args: &PreviewArgs,
     server: &str,
-    project: &ProjectAnswer,
+    project: &Project,
     git_ref: &str,
     requested: &[Requested],
 ) -> Result<()> {
     if args.json {
         let answer: Value =
             json!({"project_id": project.id, "ref": git_ref, "previews": requested});
-        println!("{answer}");
+        tell(answer);
         return Ok(());
     }
     for r in requested {
-        println!();
+        tell("");
         match &r.outcome {
-            Some(outcome) => println!("{}", outcome.sentence(r.platform, &r.job_id)),
-            None => println!("{}: job {} was accepted", r.platform, r.job_id),
+            Some(outcome) => tell(outcome.sentence(r.platform, &r.job_id)),
+            None => tell(format_args!(
+                "{}: job {} was accepted",
+                r.platform, r.job_id
+            )),
         }
         if !r.succeeded() {
-            println!("  log: {server}/api/v1/preview/logs/{}", r.job_id);
+            for line in &r.log_end {
+                tell(format_args!("  | {line}"));
+            }
+            tell(format_args!(
+                "  log: {server}/api/v1/preview/logs/{}",
+                r.job_id
+            ));
+            tell(format_args!("  page: {}", r.preview_url));
             continue;
         }
         if let Some(path) = &r.saved_as {
-            println!("  saved as {}", path.display());
+            tell(format_args!("  saved as {}", path.display()));
         }
-        println!("  {}", r.preview_url);
+        tell(format_args!("  {}", r.preview_url));
         if !args.no_qr {
-            println!("{}", qr::terminal(&r.preview_url)?);
+            tell(qr::terminal(&r.preview_url)?);
         }
     }
     Ok(())
+}
+
+/// The last lines of a log. What a build writes must not steer the terminal.
+fn log_end(text: &str) -> Vec<String> {
+    let plain = console::strip_ansi_codes(text);
+    let lines: Vec<String> = plain
+        .lines()
+        // A progress line is drawn over itself: its last state counts.
+        .map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default())
+        .filter(|line| !line.is_empty())
+        .map(|line| line.chars().filter(|c| !c.is_control()).collect())
+        .collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_ends_in_plain_lines() {
+        let text = "== bundle\n\n10 %\r90 %\r\n\u{1b}[31mno such module\u{1b}[0m\u{7}\n";
+        assert_eq!(log_end(text), ["== bundle", "90 %", "no such module"]);
+        let long = "a line\n".repeat(100);
+        assert_eq!(log_end(&long).len(), LOG_LINES);
+        assert!(log_end("").is_empty());
+    }
 }

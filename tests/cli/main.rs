@@ -7,6 +7,8 @@ mod client;
 mod common;
 mod connections;
 mod crash;
+#[path = "../common/git_server.rs"]
+mod git_server;
 mod health;
 mod preview;
 mod process;

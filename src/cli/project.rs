@@ -1,0 +1,171 @@
+//! Which project `hivesync preview` is about, and what is asked of it before a
+//! build.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::Client;
+use crate::bundle::detect::detect;
+use crate::domain::preview::Platform;
+use crate::domain::project::ProjectConfig;
+use crate::error::{Code, Error, Result};
+
+/// How often a fetch is asked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What the command line says of the project.
+pub(super) struct Wanted<'a> {
+    /// Its name or id.
+    pub(super) project: Option<&'a str>,
+    /// Its name, where nothing else is said.
+    pub(super) folder: &'a Path,
+    /// Whether it may be made when there is none.
+    pub(super) make: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Project {
+    pub(super) id: i64,
+    pub(super) name: String,
+    source: SourceAnswer,
+    config: ProjectConfig,
+}
+
+#[derive(Deserialize)]
+struct SourceAnswer {
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    projects: Vec<Project>,
+    next_cursor: Option<String>,
+}
+
+impl Project {
+    /// Whether its commits are fetched from a repository elsewhere.
+    pub(super) fn is_linked(&self) -> bool {
+        self.source.kind.as_deref() == Some("git")
+    }
+
+    /// What to build for when nobody says: an app for phones, unless `folder`
+    /// can only be shown in a browser.
+    pub(super) fn usual_platform(&self, folder: &Path) -> Platform {
+        let Ok(folder) = folder.canonicalize() else {
+            return Platform::Ios;
+        };
+        match detect(&folder, &self.config, Platform::Ios) {
+            Err(e) if e.code == Code::UnsupportedPlatform => Platform::Web,
+            _ => Platform::Ios,
+        }
+    }
+
+    /// Brings what was pushed since to the server, and waits for it. Answers
+    /// false to those who may not: they build what is there.
+    pub(super) async fn sync(&self, client: &Client) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Accepted {
+            job_id: String,
+        }
+        #[derive(Deserialize)]
+        struct Job {
+            completed_at: Option<String>,
+            error: Option<JobError>,
+        }
+        #[derive(Deserialize)]
+        struct JobError {
+            code: String,
+            message: String,
+        }
+        let request = client.request(Method::POST, &format!("/projects/{}/sync", self.id));
+        let Accepted { job_id } = match client.json(request).await {
+            Ok(accepted) => accepted,
+            Err(e) if matches!(e.code, Code::Forbidden | Code::ProjectAccessDenied) => {
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+        };
+        loop {
+            let job: Job = client.get(&format!("/jobs/{job_id}")).await?;
+            // Even if the server tries again later: nobody waits for that here.
+            if let Some(error) = job.error {
+                let code = Code::parse(&error.code).unwrap_or(Code::DependencyFailure);
+                return Err(Error::new(code, error.message));
+            }
+            if job.completed_at.is_some() {
+                return Ok(true);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// The project named on the command line: by id, else by name among those the
+/// caller sees, else a new one.
+pub(super) async fn find(client: &Client, wanted: &Wanted<'_>) -> Result<Project> {
+    if let Some(id) = wanted.project.and_then(|p| p.parse::<i64>().ok()) {
+        return client.get(&format!("/projects/{id}")).await;
+    }
+    let name = match wanted.project {
+        Some(name) => name.to_owned(),
+        None => folder_name(wanted.folder)?,
+    };
+    let mut cursor = String::new();
+    loop {
+        let page: List = client.get(&format!("/projects?limit=200{cursor}")).await?;
+        if let Some(found) = page.projects.into_iter().find(|p| p.name == name) {
+            return Ok(found);
+        }
+        match page.next_cursor {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    if !wanted.make {
+        return Err(Error::new(
+            Code::ProjectNotFound,
+            format!(
+                "there is no project named {name}; name it with --project, or leave --ref out to upload"
+            ),
+        ));
+    }
+    let body = json!({"name": name, "source": {"kind": "upload"}});
+    client.post("/projects", &body).await.map_err(|e| {
+        if e.code == Code::Forbidden {
+            let message = format!(
+                "there is no project named {name}, and this token may not make one; name a \
+                 project with --project, or make it once with: hivesync login, hivesync preview"
+            );
+            return Error::new(Code::Forbidden, message);
+        }
+        e
+    })
+}
+
+fn folder_name(path: &Path) -> Result<String> {
+    let full = open_folder(path)?;
+    full.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .ok_or_else(|| {
+            Error::invalid(
+                "project",
+                "the root folder has no name; name it with --project",
+            )
+        })
+}
+
+/// The folder's full path.
+fn open_folder(path: &Path) -> Result<std::path::PathBuf> {
+    let refused =
+        |why: String| Error::invalid("path", format!("cannot open {}: {why}", path.display()));
+    let full = path.canonicalize().map_err(|e| refused(e.to_string()))?;
+    if full.is_dir() {
+        Ok(full)
+    } else {
+        Err(refused("it is a file; name the project's folder".into()))
+    }
+}
