@@ -10,7 +10,7 @@ use console::Style;
 use serde_json::json;
 
 use super::{operator, output};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::services::health::{Health, HealthStatus};
 use crate::services::operator::Command;
 
@@ -50,7 +50,8 @@ pub fn run(args: &HealthArgs) -> ExitCode {
 /// Looking must not make a data folder where there is none.
 async fn look() -> Result<Health> {
     if !operator::has_data()? {
-        return Err(Error::internal(
+        return Err(Error::new(
+            Code::DependencyFailure,
             "no server has run on this data folder yet; start one with: hivesync serve",
         ));
     }

@@ -51,7 +51,17 @@ fn data_dir(sources: &Sources) -> Result<PathBuf> {
 
 /// Whether a server has ever run on the configured data folder.
 pub fn has_data() -> Result<bool> {
-    Ok(data_dir(&Sources::of_process()?)?.join("db").exists())
+    let folder = data_dir(&Sources::of_process()?)?;
+    folder.join("db").try_exists().map_err(|e| {
+        Error::new(
+            Code::Forbidden,
+            format!(
+                "cannot look into the data folder {}: {e}; run this as the user that the server \
+                 runs as",
+                folder.display()
+            ),
+        )
+    })
 }
 
 async fn connect(sources: &Sources) -> Result<Option<UnixStream>> {

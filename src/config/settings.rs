@@ -166,6 +166,23 @@ pub fn nearest(name: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
+/// The known name that a variable of the environment misspells. The
+/// environment is everybody's, so this is stricter than [`nearest`]: a long
+/// name of several words, with two letters wrong at most.
+#[must_use]
+pub fn slip_of(name: &str) -> Option<&'static str> {
+    if !name.contains('_') {
+        return None;
+    }
+    let stem = name.strip_suffix("_FILE").unwrap_or(name);
+    ALL.iter()
+        .filter(|spec| spec.name.len() >= 10 && spec.name.contains('_'))
+        .map(|spec| (strsim::damerau_levenshtein(stem, spec.name), spec.name))
+        .min()
+        .filter(|(slips, _)| *slips <= 2)
+        .map(|(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,5 +226,30 @@ mod tests {
         );
         assert_eq!(nearest("JWT_SECRT_FILE"), Some("JWT_SECRET"));
         assert_eq!(nearest("XYZZY"), None);
+    }
+
+    #[test]
+    fn in_the_environment_only_a_slip_in_a_long_name_counts() {
+        for (name, meant) in [
+            ("PREVEIW_TOKEN_SECRET", "PREVIEW_TOKEN_SECRET"),
+            ("PREVIEW_TOKEN_TTL_SECOND", "PREVIEW_TOKEN_TTL_SECONDS"),
+            ("JWT_SECRT_FILE", "JWT_SECRET"),
+        ] {
+            assert_eq!(slip_of(name), Some(meant));
+        }
+        // Other programs', and what Kubernetes sets for a service of our name.
+        for name in [
+            "PROT",
+            "HOME",
+            "LOGLEVEL",
+            "LOG_LEVELS",
+            "BASE_URI",
+            "HIVESYNC_PORT_4000_TCP",
+            "HIVESYNC_TOKEN",
+            "HIVESYNC_SERVICE_HOST",
+            "NODE_EXTRA_CA_CERTS",
+        ] {
+            assert_eq!(slip_of(name), None, "{name}");
+        }
     }
 }

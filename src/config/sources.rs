@@ -100,12 +100,16 @@ impl Layer {
     }
 
     /// The known variables of the environment. The others belong to other
-    /// programs.
+    /// programs, unless they are a slip away from one of ours.
     pub(super) fn environment(sources: &Sources) -> Self {
         let mut layer = Self::new(Origin::Environment, &sources.working_dir);
         for (name, value) in &sources.environment {
             if known(name) {
                 layer.entries.insert(name.clone(), value.clone());
+            } else if let Some(meant) = settings::slip_of(name) {
+                layer.unknown.push(format!(
+                    "environment: `{name}` is not a setting of HiveSync; did you mean `{meant}`?"
+                ));
             }
         }
         layer

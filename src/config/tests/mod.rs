@@ -231,13 +231,15 @@ fn unknown_names_are_told_with_the_nearest_one_and_stop_nothing() {
     );
     bench.write(".env", "JWT_SECRT_FILE=x\nEXPO_PUBLIC_API=1\n");
     // The environment is full of other programs' names.
-    let loaded = bench.load(&[("PROT", "1"), ("HOME", "/root")]).unwrap();
+    let environment = [("PROT", "1"), ("HOME", "/root"), ("BUILD_NPMRCS", "/npmrc")];
+    let loaded = bench.load(&environment).unwrap();
     let unknown = loaded.report.unknown.join("\n");
     assert!(unknown.contains("`prot` is not a setting of HiveSync; did you mean `port`?"));
     assert!(unknown.contains("`tables` is not a setting"), "{unknown}");
     assert!(unknown.contains("`JWT_SECRT_FILE`") && unknown.contains("`JWT_SECRET`?"));
     assert!(unknown.contains("`EXPO_PUBLIC_API` is not a setting of HiveSync"));
-    assert_eq!(loaded.report.unknown.len(), 4, "{unknown}");
+    assert!(unknown.contains("environment: `BUILD_NPMRCS`") && unknown.contains("`BUILD_NPMRC`?"));
+    assert_eq!(loaded.report.unknown.len(), 5, "{unknown}");
     assert_eq!(loaded.report.problems, [""; 0]);
 }
 
