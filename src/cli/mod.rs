@@ -121,6 +121,9 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
         .filter(|verb| matches!(*verb, "health" | "admin"))
         .map(OsString::from);
     if let Some(verb) = verb {
+        // Usage lines begin with this: `hivesync health`, not
+        // `hivesync-health health`.
+        arguments[0] = "hivesync".into();
         arguments.insert(1, verb);
     }
     arguments
@@ -167,11 +170,11 @@ mod tests {
     fn links_stand_for_their_verb() {
         assert_eq!(
             words(&["/usr/bin/hivesync-health", "-json"]),
-            ["/usr/bin/hivesync-health", "health", "--json"]
+            ["hivesync", "health", "--json"]
         );
         assert_eq!(
             words(&["hivesync-admin", "invite"]),
-            ["hivesync-admin", "admin", "invite"]
+            ["hivesync", "admin", "invite"]
         );
         assert_eq!(words(&["hivesync", "serve"]), ["hivesync", "serve"]);
         assert_eq!(words(&["hivesync-other"]), ["hivesync-other"]);

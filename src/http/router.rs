@@ -66,7 +66,7 @@ pub fn router(app: AppState) -> Router {
 fn surround(routes: Router<AppState>, app: AppState) -> Router {
     let cors = headers::cors(&app.config.server);
     let routes = routes
-        .fallback(error::not_found)
+        .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         // Handlers limit their own bodies: an upload is larger than a login.
         .layer(DefaultBodyLimit::disable())

@@ -135,6 +135,25 @@ async fn the_start_page_says_how_to_go_on() {
 }
 
 #[tokio::test]
+async fn a_wrong_address_is_a_page_for_a_browser_alone() {
+    let server = TestServer::start().await;
+    let get = |path: &str, accept: &'static str| {
+        let request = server.client.get(server.url(path)).header("accept", accept);
+        Answer::of(request)
+    };
+    let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+    let shown = get("/nowhere", browser).await;
+    assert_eq!(shown.status, 404);
+    check_page(&server, &shown).await;
+    assert!(shown.text().contains("Nothing here"));
+    get("/nowhere", "*/*").await.expect_error(404, "NOT_FOUND");
+    get("/api/v1/nowhere", browser)
+        .await
+        .expect_error(404, "NOT_FOUND");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_setup_form_makes_the_admin() {
     let server = TestServer::start().await;
     let (path, secret) = setup_link(&server).await;

@@ -11,16 +11,16 @@ pub mod preview;
 
 use askama::Template;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::error::{Code, Error};
 use crate::http::AppState;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, nothing_here};
 use crate::http::extract::PublicUrl;
 
 /// Only our own files, no inline scripts or styles, no frames either way.
@@ -114,6 +114,20 @@ struct ErrorPage<'a> {
     title: &'a str,
     message: &'a str,
     code: &'a str,
+}
+
+/// Answers for addresses that no route has: a page for a person with a
+/// browser, JSON for everybody else and everywhere below `/api`.
+pub async fn not_found(frame: Frame, uri: Uri, headers: HeaderMap) -> Response {
+    let wants_page = headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("text/html"));
+    if !wants_page || uri.path().starts_with("/api/") {
+        return nothing_here().into_response();
+    }
+    let message = "There is nothing at this address; was the link copied whole?";
+    failure(&frame, Error::new(Code::NotFound, message))
 }
 
 /// A failure as a page. What is a fault of ours stays with the API's answer,
