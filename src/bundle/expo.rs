@@ -53,7 +53,7 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .arg("--output-dir")
         .arg(build.cell.inside(&out))
         .env("NODE_ENV", "production");
-    if build.plan.platform != Platform::Web && sdk(&expo) >= PLAIN_SINCE {
+    if build.plan.platform != Platform::Web && sdk(&build.plan.tree, &expo) >= PLAIN_SINCE {
         command = command.arg("--no-bytecode");
     }
     build
@@ -66,10 +66,10 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .await?;
     let mut product = if build.plan.platform == Platform::Web {
         let mut product = Product::default();
-        product.push_folder(&out, DIST, |_| false)?;
+        product.push_folder(&build.bench.out, &out, DIST, |_| false)?;
         product
     } else {
-        native(&out, build.plan.platform)?
+        native(&build.bench.out, &out, build.plan.platform)?
     };
     if let Some(config) = config {
         product.runtime_version = runtime_version(&config, build.plan.platform);
@@ -94,9 +94,8 @@ async fn public_config(build: &Build, cli: &Path) -> Option<Value> {
     serde_json::from_str(json).ok().filter(Value::is_object)
 }
 
-fn sdk(expo: &Path) -> u32 {
-    std::fs::read(expo.join("package.json"))
-        .ok()
+fn sdk(root: &Path, expo: &Path) -> u32 {
+    tree::read(root, &expo.join("package.json"))
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
         .and_then(|json| {
             json.get("version")?
@@ -110,9 +109,12 @@ fn sdk(expo: &Path) -> u32 {
 }
 
 /// Gives the files of a native export their names in the bundle.
-fn native(out: &Path, platform: Platform) -> Result<Product> {
+///
+/// Whether they lie in the output is asked of `root`: the build may have put a
+/// link in the place of `out`.
+fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
     let what = "read the metadata.json that `expo export` wrote";
-    let bytes = tree::read(out, &out.join("metadata.json"))
+    let bytes = tree::read(root, &out.join("metadata.json"))
         .ok_or("there is no such file")
         .or_code(Code::PreviewBuildFailed, what)?;
     let mut metadata: Metadata =
@@ -123,9 +125,9 @@ fn native(out: &Path, platform: Platform) -> Result<Product> {
         .ok_or("it does not name the platform")
         .or_code(Code::PreviewBuildFailed, what)?;
     let mut product = Product::default();
-    product.push(MAIN, exported_file(out, &exported.bundle)?);
+    product.push(MAIN, exported_file(root, out, &exported.bundle)?);
     for asset in exported.assets {
-        let file = exported_file(out, &asset.path)?;
+        let file = exported_file(root, out, &asset.path)?;
         let key = file
             .file_name()
             .and_then(std::ffi::OsStr::to_str)
@@ -152,9 +154,9 @@ fn native(out: &Path, platform: Platform) -> Result<Product> {
 }
 
 /// The file that the metadata names, if it lies in the output.
-fn exported_file(out: &Path, path: &str) -> Result<PathBuf> {
+fn exported_file(root: &Path, out: &Path, path: &str) -> Result<PathBuf> {
     tree::relative(path)
-        .and_then(|path| tree::within(out, &out.join(path)))
+        .and_then(|path| tree::within(root, &out.join(path)))
         .filter(|file| file.is_file())
         .ok_or_else(|| {
             Error::new(
@@ -248,7 +250,7 @@ mod tests {
                 "assets": [{"path": "assets/0a1b", "ext": "png"},
                            {"path": "assets/0a1b", "ext": "png"}]}}}"#,
         );
-        let product = native(out.path(), Platform::Ios).unwrap();
+        let product = native(out.path(), out.path(), Platform::Ios).unwrap();
         let names: Vec<_> = product.entries.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, [MAIN, "assets/0a1b.png"]);
         assert_eq!(product.assets[0].key, "0a1b");
@@ -257,7 +259,7 @@ mod tests {
             "metadata.json",
             r#"{"fileMetadata": {"ios": {"bundle": "../../secret", "assets": []}}}"#,
         );
-        let error = native(out.path(), Platform::Ios).unwrap_err();
+        let error = native(out.path(), out.path(), Platform::Ios).unwrap_err();
         assert_eq!(error.code, Code::PreviewBuildFailed);
     }
 }

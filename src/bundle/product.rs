@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::tree;
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has; an end for a build that writes files forever.
@@ -54,14 +55,23 @@ impl Product {
 
     /// Adds the files below `dir` as `prefix/…`. A link is followed only to a
     /// file inside `dir`; `skip` is asked for each name.
+    ///
+    /// # Errors
+    /// `PREVIEW_BUILD_FAILED` when `dir` is not a folder inside `root`: the
+    /// build may have put a link in its place, which means another folder to
+    /// us than it did to the build.
     pub fn push_folder(
         &mut self,
+        root: &Path,
         dir: &Path,
         prefix: &str,
         skip: impl Fn(&str) -> bool,
     ) -> Result<()> {
         let what = "read the build's output";
-        let base = dir.canonicalize().or_internal(what)?;
+        let base = tree::within(root, dir)
+            .filter(|dir| dir.is_dir())
+            .ok_or("it is missing, or a link to elsewhere")
+            .or_code(Code::PreviewBuildFailed, "find the build's output folder")?;
         let mut pending = vec![(base.clone(), prefix.to_owned())];
         while let Some((folder, prefix)) = pending.pop() {
             for entry in fs::read_dir(&folder).or_internal(what)? {
@@ -126,7 +136,7 @@ mod tests {
 
         let mut product = Product::default();
         product
-            .push_folder(&out, DIST, |name| name.starts_with('.'))
+            .push_folder(dir.path(), &out, DIST, |name| name.starts_with('.'))
             .unwrap();
         let mut names: Vec<_> = product.entries.iter().map(|e| e.name.as_str()).collect();
         names.sort_unstable();

@@ -55,7 +55,7 @@ pub async fn bundle(build: &Build) -> Result<Product> {
     let mut product = Product::default();
     product.push(MAIN, main);
     if tree::is_dir(&build.bench.out, &assets) {
-        product.push_folder(&assets, "assets", |_| false)?;
+        product.push_folder(&build.bench.out, &assets, "assets", |_| false)?;
     }
     Ok(product)
 }

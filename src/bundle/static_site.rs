@@ -19,7 +19,7 @@ pub fn bundle(plan: &Plan) -> Result<Product> {
         )
     })?;
     let mut product = Product::default();
-    product.push_folder(&folder, DIST, is_private)?;
+    product.push_folder(&plan.tree, &folder, DIST, is_private)?;
     Ok(product)
 }
 

@@ -6,6 +6,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 /// Bytes of a manifest, a lockfile or a configuration file.
 const LARGEST: u64 = 64 << 20;
 /// Folders that a search through a checkout visits.
@@ -16,7 +18,9 @@ const MOST_FOLDERS: usize = 20_000;
 #[must_use]
 pub fn read(root: &Path, path: &Path) -> Option<Vec<u8>> {
     let real = within(root, path)?;
-    let file = fs::File::open(real).ok()?;
+    // A pipe opened the usual way would keep us until somebody writes to it.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs::File::from(rustix::fs::open(real, flags, Mode::empty()).ok()?);
     let meta = file.metadata().ok()?;
     if !meta.is_file() || meta.len() > LARGEST {
         return None;
@@ -101,6 +105,21 @@ mod tests {
         assert_eq!(read(&tree, &tree.join("out")), None);
         assert_eq!(read(&tree, &tree.join("../secret")), None);
         assert_eq!(read(&tree, &tree.join("in")).as_deref(), Some(&b"y"[..]));
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("package.json");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        assert_eq!(read(dir.path(), &pipe), None);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub async fn bundle(build: &Build, manager: Option<Manager>) -> Result<Product> 
         .note(format!("the output folder is {}", shown.display()))
         .await;
     let mut product = Product::default();
-    product.push_folder(&folder, DIST, |name| {
+    product.push_folder(&plan.tree, &folder, DIST, |name| {
         name == ".git" || name == "node_modules"
     })?;
     Ok(product)

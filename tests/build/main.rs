@@ -8,6 +8,7 @@ mod npm;
 
 mod builder;
 mod endings;
+mod escapes;
 mod expo;
 mod failures;
 mod managers;

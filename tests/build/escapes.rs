@@ -1,0 +1,63 @@
+//! Builds that reach for the server through what they leave behind: links and
+//! pipes where it looks for files, and the machine's own settings.
+
+use std::fs;
+
+use hivesync::domain::preview::Platform;
+use hivesync::domain::project::ProjectConfig;
+
+use crate::builder::{Builder, Tree};
+
+/// An Expo project whose `expo` is this script.
+fn expo(cli: &str) -> Tree {
+    let manifest = r#"{"name": "a", "dependencies": {
+        "expo": "file:./expo", "react-dom": "file:./expo", "react-native-web": "file:./expo"}}"#;
+    let cli = format!(
+        "const fs = require('fs');\n\
+         const run = (command) => require('child_process').execSync(command);\n\
+         if (process.argv[2] === 'config') {{ console.log('{{}}'); process.exit(0); }}\n{cli}"
+    );
+    Tree::of(&[
+        ("package.json", manifest),
+        (
+            "expo/package.json",
+            r#"{"name": "expo", "version": "56.0.0"}"#,
+        ),
+        ("expo/bin/cli", &cli),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_the_place_of_the_output_folder_bundles_nothing() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let data = builder.app().data.root().to_owned();
+    fs::write(
+        data.join("metadata.json"),
+        r#"{"fileMetadata": {"ios": {"bundle": "build.npmrc", "assets": []}}}"#,
+    )
+    .expect("a file of the server's");
+    let tree = expo(&format!(
+        "fs.symlinkSync('{}', '/work/out/export');",
+        data.display()
+    ));
+    for platform in [Platform::Web, Platform::Ios] {
+        let (code, message, log) = builder.failure(project, &tree, platform).await;
+        assert_eq!(code, "PREVIEW_BUILD_FAILED", "{message}\n{log}");
+    }
+    builder.stop().await;
+}
+
+/// Whoever opens a pipe waits for its other end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let tree = expo(
+        "run('mkdir -p /work/out/export && mkfifo /work/out/export/metadata.json');\n\
+         run('cd /work/project/expo && rm -f package.json && mkfifo package.json');",
+    );
+    let (code, message, log) = builder.failure(project, &tree, Platform::Ios).await;
+    assert_eq!(code, "PREVIEW_BUILD_FAILED", "{message}\n{log}");
+    builder.stop().await;
+}
