@@ -56,6 +56,17 @@ impl Workbench {
         Ok(bench)
     }
 
+    /// Empties the home and the temporary folder. Between two stages: what one
+    /// left must not meet the server, which writes there for the next, nor
+    /// outlive the credentials that were lent.
+    pub fn renew(&self) -> Result<()> {
+        for folder in [&self.home, &self.tmp] {
+            remove_tree(folder).or_internal("clear the build's temporary folder")?;
+            make_dir(folder)?;
+        }
+        Ok(())
+    }
+
     /// A new folder beside the others, for the server's own use.
     pub fn aside(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);

@@ -61,3 +61,34 @@ async fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
     assert_eq!(code, "PREVIEW_BUILD_FAILED", "{message}\n{log}");
     builder.stop().await;
 }
+
+/// The server copies file maps of earlier builds to where a link of the
+/// install may lie.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_writes_through_no_link_that_an_install_left() {
+    let builder = Builder::start().await;
+    let scripts = ProjectConfig {
+        install_scripts: true,
+        ..ProjectConfig::default()
+    };
+    let project = builder.project(scripts).await;
+    let victim = builder.app().data.root().join("victim");
+    fs::write(&victim, "untouched").expect("a file of the server's");
+    for round in ["first", "second"] {
+        let manifest = format!(
+            r#"{{"name": "{round}", "dependencies": {{"ms": "file:./ms"}}, "scripts": {{
+                "preinstall": "ln -s {} /tmp/metro-file-map-x; touch $HOME/left",
+                "build": "rm -f /tmp/metro-file-map-x && echo {round} > /tmp/metro-file-map-x && mkdir dist && ls -A $HOME > dist/index.html"}}}}"#,
+            victim.display()
+        );
+        let tree = Tree::of(&[
+            ("package.json", &manifest),
+            ("ms/package.json", r#"{"name": "ms", "version": "1.0.0"}"#),
+        ]);
+        let built = builder.build(project, &tree, Platform::Web).await;
+        assert!(!built.text("dist/index.html").contains("left"));
+        let text = fs::read_to_string(&victim).expect("the file");
+        assert_eq!(text, "untouched", "after the {round} build");
+    }
+    builder.stop().await;
+}

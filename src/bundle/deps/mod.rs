@@ -226,8 +226,10 @@ async fn run_install(
     let result = installing
         .run(&command, Output::Log, Code::MissingDependencies, hint)
         .await;
-    // The bundler gets neither the credentials nor the network.
-    Npmrc::take_back(&build.bench);
+    // The bundler gets neither the credentials nor the network, and nothing
+    // else that installing left outside of the checkout: it may have run the
+    // project's own code.
+    build.bench.renew()?;
     result.map(drop)
 }
 
