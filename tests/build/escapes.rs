@@ -92,3 +92,25 @@ async fn the_server_writes_through_no_link_that_an_install_left() {
     }
     builder.stop().await;
 }
+
+/// Root's processes may write these without any capability.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machines_settings_and_keys_are_closed_to_builds() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let script = r#"
+mkdir dist
+{
+  for file in kernel/core_pattern kernel/hostname vm/overcommit_memory; do
+    (: >> /proc/sys/$file) 2>/dev/null && echo "$file: open"
+  done
+  ls /etc/ssl/private /etc/pki/tls/private 2>/dev/null && echo "keys: visible"
+  ls /etc/ssl/certs > /dev/null && echo "certificates: there"
+} > dist/index.html
+"#;
+    let built = builder
+        .build(project, &Tree::script(script), Platform::Web)
+        .await;
+    assert_eq!(built.text("dist/index.html"), "certificates: there\n");
+    builder.stop().await;
+}

@@ -19,6 +19,8 @@ fail() { echo "$1"; exit 1; }
 [ ! -e "$1" ] || fail "files outside the sandbox are visible"
 (: > /usr/.hivesync-canary) 2>/dev/null && fail "the system's files can be written"
 (: > /hivesync-canary) 2>/dev/null && fail "the root folder can be written"
+(: >> /proc/sys/kernel/core_pattern) 2>/dev/null && fail "the kernel's settings can be written"
+[ ! -e /etc/ssl/private ] || fail "the folder of the machine's private keys is visible"
 : > /work/canary || fail "the work folder cannot be written"
 [ "$HOME" = /work ] || fail "the environment was not set"
 [ -z "$HIVESYNC_CANARY" ] || fail "the environment was not cleared"

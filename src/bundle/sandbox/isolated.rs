@@ -27,14 +27,21 @@ const SYSTEM: [&str; 7] = [
 ];
 
 /// What programs expect of `/etc`: the linker's cache, time zone and the
-/// certificate authorities.
-const ETC: [&str; 6] = [
+/// certificate authorities. Not the folders above those: they hold private
+/// keys, too, and a server that runs as root could read them.
+const ETC: [&str; 12] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
     "/etc/localtime",
-    "/etc/ssl",
-    "/etc/pki",
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/pki/ca-trust/extracted",
 ];
 
 /// Only where the network is shared.
@@ -80,6 +87,9 @@ impl Bubblewrap {
         for mount in isolate.mounts {
             words.bind(mount.access, &mount.host, &mount.guest);
         }
+        // The kernel lets root's processes change its settings without any
+        // capability, by the user they are outside: that is ours.
+        words.options(&["--remount-ro", "/proc"]);
         words.options(&["--remount-ro", "/", "--clearenv"]);
         for (name, value) in isolate.env {
             words.push("--setenv");
