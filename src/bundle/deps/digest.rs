@@ -8,6 +8,7 @@ use ring::digest::{Context as Digest, SHA256};
 use serde_json::{Map, Value};
 
 use super::manager::Install;
+use super::origins;
 use crate::bundle::detect::{Manifest, Plan};
 use crate::bundle::{npmrc, tree};
 use crate::domain::ProjectId;
@@ -66,6 +67,28 @@ const HARMLESS_NPMRC: [&str; 13] = [
     "strict-peer-dependencies",
 ];
 
+/// The same for a `pnpm-workspace.yaml`.
+const HARMLESS_WORKSPACE: [&str; 18] = [
+    "autoInstallPeers",
+    "catalog",
+    "catalogs",
+    "engineStrict",
+    "ignoredBuiltDependencies",
+    "linkWorkspacePackages",
+    "minimumReleaseAge",
+    "neverBuiltDependencies",
+    "nodeLinker",
+    "onlyBuiltDependencies",
+    "overrides",
+    "packages",
+    "peerDependencyRules",
+    "publicHoistPattern",
+    "saveExact",
+    "sharedWorkspaceLockfile",
+    "shamefullyHoist",
+    "strictPeerDependencies",
+];
+
 /// What of the toolchain goes into the digest.
 pub(super) struct Toolset<'a> {
     pub(super) node_version: &'a str,
@@ -113,13 +136,11 @@ pub(super) fn key(
             }
         }
     }
-    for path in install
-        .lockfile
-        .iter()
-        .cloned()
-        .chain(SETTINGS.map(|name| install.root.join(name)))
-    {
-        digest.add_all(&plan.tree, &install.root, &path);
+    let settings = up_to_the_top(plan, install)
+        .flat_map(|dir| SETTINGS.map(|name| dir.join(name)))
+        .collect::<Vec<_>>();
+    for path in install.lockfile.iter().chain(&settings) {
+        digest.add_all(&plan.tree, &install.root, path);
     }
     for folder in FOLDERS {
         digest.add_all(&plan.tree, &install.root, &install.root.join(folder));
@@ -133,15 +154,34 @@ pub(super) fn key(
 /// Whether installing runs code of the project, or asks other registries than
 /// the operator's. Then the result is the project's own.
 fn runs_project_code(plan: &Plan, install: &Install) -> bool {
-    let exists = |name: &str| install.root.join(name).symlink_metadata().is_ok();
-    let npmrc = tree::read(&plan.tree, &install.root.join(".npmrc"));
-    let foreign_npmrc = npmrc.is_some_and(|bytes| {
-        npmrc::parse(&String::from_utf8_lossy(&bytes))
+    plan.install_scripts
+        || up_to_the_top(plan, install).any(|dir| configures_code(&plan.tree, dir))
+        || origins::any_is_git(plan, install)
+}
+
+/// The folder of the lockfile and those above it in the tree: managers look for
+/// their configuration, and some for the workspace, all the way up.
+fn up_to_the_top<'a>(plan: &'a Plan, install: &'a Install) -> impl Iterator<Item = &'a Path> {
+    let tree = plan.tree.as_path();
+    let dirs = install.root.ancestors();
+    dirs.take_while(move |dir| dir.starts_with(tree))
+}
+
+/// Whether `dir` has a manager's configuration that can name code or another
+/// registry.
+fn configures_code(tree: &Path, dir: &Path) -> bool {
+    let read = |name: &str| {
+        let bytes = tree::read(tree, &dir.join(name))?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let npmrc = read(".npmrc").is_some_and(|text| {
+        npmrc::parse(&text)
             .iter()
             .any(|(key, _)| !HARMLESS_NPMRC.contains(&key.as_str()))
     });
-    plan.install_scripts
-        || foreign_npmrc
+    let workspace = read("pnpm-workspace.yaml").is_some_and(|text| !is_harmless_workspace(&text));
+    npmrc
+        || workspace
         || [
             ".pnpmfile.cjs",
             ".pnpmfile.mjs",
@@ -152,7 +192,29 @@ fn runs_project_code(plan: &Plan, install: &Install) -> bool {
             "bunfig.toml",
         ]
         .into_iter()
-        .any(exists)
+        .any(|name| dir.join(name).symlink_metadata().is_ok())
+}
+
+/// Whether a `pnpm-workspace.yaml` has no keys but harmless ones. pnpm takes
+/// every setting there since version 10, hooks and plugins among them. What is
+/// written in another way than key by key at the line's start is not harmless.
+fn is_harmless_workspace(text: &str) -> bool {
+    let mut lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty())
+        .peekable();
+    if lines
+        .peek()
+        .is_some_and(|line| line.starts_with([' ', '\t']))
+    {
+        return false;
+    }
+    lines
+        .filter(|line| !line.starts_with([' ', '\t', '-']) || line.starts_with("---"))
+        .all(|line| {
+            line.split_once(':')
+                .is_some_and(|(key, _)| HARMLESS_WORKSPACE.contains(&key))
+        })
 }
 
 /// The folders whose manifests count: that of the lockfile, and in a workspace
@@ -312,13 +374,92 @@ mod tests {
             (with(".pnpmfile.cjs", ""), false),
             (with(".npmrc", "registry=https://elsewhere.example"), false),
             (with(".yarnrc.yml", "plugins: []"), false),
+            (
+                with("pnpm-workspace.yaml", "pnpmfile: lib/hooks.cjs"),
+                false,
+            ),
+            (
+                with("pnpm-workspace.yaml", "packages: [a]\n\"pnpmfile\": x"),
+                false,
+            ),
+            (
+                with("pnpm-workspace.yaml", "  packages: [a]\n  pnpmfile: x"),
+                false,
+            ),
+            (with("pnpm-workspace.yaml", "--- {pnpmfile: x}"), false),
         ] {
             let one = key_of(&files, 1, scripts);
             assert_eq!(one.owner, Some(ProjectId(1)));
             assert_ne!(one.digest, key_of(&files, 2, scripts).digest);
         }
-        let harmless = with(".npmrc", "legacy-peer-deps=true\n# a comment");
-        assert_eq!(key_of(&harmless, 1, false).owner, None);
+        for harmless in [
+            with(".npmrc", "legacy-peer-deps=true\n# a comment"),
+            with(
+                "pnpm-workspace.yaml",
+                "# a comment\npackages:\n- a\n  - 'b/*'\n",
+            ),
+        ] {
+            assert_eq!(key_of(&harmless, 1, false).owner, None, "{harmless:?}");
+        }
+    }
+
+    #[test]
+    fn configuration_above_the_lockfile_counts() {
+        let files = |path, text| {
+            vec![
+                ("hivesync.toml", "root = \"apps/a\""),
+                ("apps/a/package.json", "{}"),
+                ("apps/a/package-lock.json", "{}"),
+                (path, text),
+            ]
+        };
+        let plain = key_of(&files("README.md", ""), 1, false);
+        assert_eq!(plain.owner, None);
+        for path in [".pnpmfile.cjs", "apps/.yarnrc.yml", "apps/.yarnrc"] {
+            let one = key_of(&files(path, "x"), 1, false);
+            assert_eq!(one.owner, Some(ProjectId(1)), "{path}");
+            if path != ".pnpmfile.cjs" {
+                assert_ne!(one.digest, key_of(&files(path, "y"), 1, false).digest);
+            }
+        }
+    }
+
+    #[test]
+    fn dependencies_from_git_are_the_projects_own() {
+        for (path, text) in [
+            ("package.json", r#"{"dependencies": {"x": "someone/x"}}"#),
+            (
+                "package-lock.json",
+                r#"{"packages": {"node_modules/x": {"resolved": "git+ssh://git@h.example/x.git#1"}}}"#,
+            ),
+            (
+                "package-lock.json",
+                r#"{"packages": {"node_modules/x": {"resolved": "https://github.com/a/x"}}}"#,
+            ),
+            (
+                "package-lock.json",
+                r#"{"dependencies": {"x": {"requires": {"y": "github:a/y"}}}}"#,
+            ),
+            ("yarn.lock", "\"x@https://github.com/a/x\":\n"),
+            ("package-lock.json", "no JSON"),
+        ] {
+            let key = key_of(&with(path, text), 1, false);
+            assert_eq!(key.owner, Some(ProjectId(1)), "{path}: {text}");
+        }
+        let registry = r#"{"packages": {
+            "": {"dependencies": {"x": ">=1 <2 || 3.x", "y": "npm:@scope/x@1"}},
+            "apps/a": {"version": "1.0.0"},
+            "node_modules/a": {"resolved": "apps/a", "link": true},
+            "node_modules/x": {
+                "version": "1.0.0",
+                "resolved": "https://registry.example/x/-/x-1.0.0.tgz",
+                "integrity": "sha512-a/b/c==",
+                "funding": {"url": "https://github.com/sponsors/x"}
+            }}}"#;
+        assert_eq!(
+            key_of(&with("package-lock.json", registry), 1, false).owner,
+            None
+        );
     }
 
     #[test]

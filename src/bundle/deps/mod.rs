@@ -15,6 +15,7 @@ mod downloads;
 mod links;
 mod lock;
 mod manager;
+mod origins;
 mod tools;
 
 use std::fs;
