@@ -227,8 +227,10 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
             request.outcome = Some(outcome);
         }
         for request in &mut requested {
-            request.renew_url(&client, project.id).await?;
-            if !request.succeeded() && !args.json {
+            // A failure is seen behind its own link; a new one would build again.
+            if request.succeeded() {
+                request.renew_url(&client, project.id).await?;
+            } else if !args.json {
                 request.read_log(&client).await;
             }
         }

@@ -25,6 +25,8 @@ use crate::services::previews::issue::{self, TokenView};
 struct PreviewPage<'a> {
     frame: &'a Frame,
     view: &'a TokenView,
+    /// The ref, a commit in short.
+    what: &'a str,
     expires: String,
     /// Inline SVG.
     qr: String,
@@ -58,6 +60,7 @@ async fn page(app: &App, frame: &Frame, token: &str) -> Result<Response> {
     let address = format!("{}/t/{token}", phone_url(app, &frame.server));
     let page = PreviewPage {
         frame,
+        what: shown_ref(&view.token.git_ref),
         expires: view.token.facts.expires_at.to_rfc3339(),
         qr: draw(&address)?,
         address,
@@ -72,6 +75,13 @@ async fn page(app: &App, frame: &Frame, token: &str) -> Result<Response> {
         .headers_mut()
         .insert(CONTENT_SECURITY_POLICY, policy);
     Ok(response)
+}
+
+/// A commit by as many letters as people tell commits apart by.
+fn shown_ref(git_ref: &str) -> &str {
+    let is_commit =
+        matches!(git_ref.len(), 40 | 64) && git_ref.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_commit { &git_ref[..10] } else { git_ref }
 }
 
 /// Where web previews are shown from.
@@ -104,6 +114,14 @@ fn draw(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_commit_is_cut() {
+        assert_eq!(shown_ref(&"e7077e7ebd".repeat(4)), "e7077e7ebd");
+        for name in ["v1.4", "e7077e7ebd", &"x".repeat(40)] {
+            assert_eq!(shown_ref(name), name);
+        }
+    }
 
     #[test]
     fn the_code_is_an_element_to_stand_in_a_page() {
