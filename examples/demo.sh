@@ -10,7 +10,9 @@ hivesync=${CARGO_TARGET_DIR:-target}/debug/hivesync
 mkdir -p "$demo"
 chmod 700 "$demo"
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say() {
+  if [[ -t 1 && -z ${NO_COLOR:-} ]]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi
+}
 
 free_port() {
   local port
