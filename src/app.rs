@@ -123,6 +123,7 @@ impl Engines {
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
         let database = data.db().join("hivesync.redb");
+        data.insist_on(&database)?;
         let store = Arc::new(RedbStore::open(&database, Arc::clone(clock))?);
         Ok(Self {
             queue: Arc::clone(&store) as Arc<dyn JobQueue>,

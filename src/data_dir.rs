@@ -172,6 +172,40 @@ impl DataDir {
         self.root.join("db")
     }
 
+    /// Refuses a folder whose database is gone while repositories or bundles
+    /// are there. They are named by numbers that a new database gives out
+    /// again: whoever makes its first project would be shown what another has
+    /// left.
+    ///
+    /// # Errors
+    /// `DEPENDENCY_FAILURE`, with the two ways to go on.
+    pub fn insist_on(&self, database: &Path) -> Result<()> {
+        let what = "look for the database";
+        if database
+            .try_exists()
+            .or_code(Code::DependencyFailure, what)?
+        {
+            return Ok(());
+        }
+        for folder in [self.repos(), self.root.join("previews")] {
+            let mut entries = fs::read_dir(&folder).or_code(Code::DependencyFailure, what)?;
+            if entries.next().is_some() {
+                return Err(Error::new(
+                    Code::DependencyFailure,
+                    format!(
+                        "the database {} is missing, and {} still holds what belonged to its \
+                         projects. Bring the database back from a backup; to start anew, use \
+                         another DATA_DIR or move the whole of {} away",
+                        database.display(),
+                        folder.display(),
+                        self.root.display()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     #[must_use]
     pub fn ephemeral(&self) -> PathBuf {
         self.root.join("ephemeral")

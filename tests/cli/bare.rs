@@ -135,3 +135,22 @@ fn a_dead_servers_socket_is_replaced() {
     server.stop();
     assert!(!socket.exists(), "a stopped server takes its socket away");
 }
+
+/// The numbers of projects begin anew with a database: the first project of
+/// the next owner would be given the repository of another.
+#[test]
+fn a_folder_that_lost_its_database_is_not_taken_for_a_new_one() {
+    let home = Home::new();
+    home.serve().stop();
+    let database = home.data().join("db/hivesync.redb");
+    std::fs::remove_file(&database).expect("the database");
+    home.serve().stop();
+    std::fs::remove_file(&database).expect("the database");
+    std::fs::create_dir(home.data().join("repos/1")).expect("a repository");
+    let refused = home.run(&["serve"]).expect(1);
+    assert!(
+        refused.stderr.contains("hivesync.redb is missing"),
+        "{refused:#?}"
+    );
+    assert!(!database.exists());
+}

@@ -217,7 +217,7 @@ fn damaged(path: &Path, why: &str) -> Error {
         path,
         &format!(
             "it is damaged: {why}. Restore a backup; to keep what is left and start anew, \
-             move the file away first"
+             move the whole data folder away first"
         ),
     )
 }
