@@ -16,8 +16,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    pub const ZERO: Timestamp = Timestamp(0);
-
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)

@@ -75,8 +75,7 @@ impl Lifecycle {
     }
 
     /// Runs a task that the process lives by: an error, a panic or an early
-    /// end of it stops the process. A short-lived task belongs to
-    /// [`Lifecycle::spawn_brief`].
+    /// end of it stops the process.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -91,20 +90,6 @@ impl Lifecycle {
             };
             life.fail(format!("{name}: {trouble}"));
         });
-    }
-
-    /// Runs a task that ends by itself; the stop waits for it.
-    pub fn spawn_brief<F>(&self, task: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.tasks.spawn(task);
-    }
-
-    /// Tasks that have not ended.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        self.tasks.len()
     }
 
     fn fail(&self, trouble: String) {
@@ -229,23 +214,5 @@ mod tests {
         });
         life.stop();
         assert_eq!(life.finish(Duration::ZERO).await, Ending::Clean);
-    }
-
-    #[tokio::test]
-    async fn brief_tasks_are_waited_for() {
-        let life = Lifecycle::new();
-        let (done, wait) = tokio::sync::oneshot::channel::<()>();
-        life.spawn_brief(async move {
-            // An error means that the sender is gone: done as well.
-            let _ = wait.await;
-        });
-        life.stop();
-        assert_eq!(life.running(), 1);
-        let ending = tokio::spawn({
-            let life = life.clone();
-            async move { life.finish(LONG).await }
-        });
-        done.send(()).expect("it waits");
-        assert_eq!(ending.await.expect("no panic"), Ending::Clean);
     }
 }

@@ -118,11 +118,6 @@ impl Workbench {
         }
         cell
     }
-
-    /// Removes everything of this build.
-    pub fn remove(&self) -> io::Result<()> {
-        remove_tree(&self.dir)
-    }
 }
 
 /// Everything that a stage needs to run its commands.

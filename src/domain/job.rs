@@ -40,11 +40,6 @@ impl Queue {
             Queue::Sync => "sync",
         }
     }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Queue> {
-        Self::ALL.into_iter().find(|q| q.as_str() == text)
-    }
 }
 
 #[derive(

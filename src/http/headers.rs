@@ -68,22 +68,18 @@ fn content_type<B>(response: &Response<B>) -> &str {
         .unwrap_or_default()
 }
 
-/// `CORS_ORIGINS`, or nobody. `*` lets every origin call the API; credentials
-/// are bearer tokens that a page must hold, never cookies.
+/// `CORS_ORIGINS`, or nobody. Credentials are bearer tokens that a page must
+/// hold, never cookies.
 pub(super) fn cors(server: &Server) -> Option<CorsLayer> {
     if server.cors_origins.is_empty() {
         return None;
     }
-    let origins = if server.cors_origins.iter().any(|o| o == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(
-            server
-                .cors_origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
-        )
-    };
+    let origins = AllowOrigin::list(
+        server
+            .cors_origins
+            .iter()
+            .filter_map(|origin| HeaderValue::from_str(origin).ok()),
+    );
     Some(
         CorsLayer::new()
             .allow_origin(origins)

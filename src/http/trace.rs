@@ -18,9 +18,9 @@ use crate::clock::Random;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The request's trace id, for handlers that pass it on.
+/// The request's trace id, on its way from [`layer`] to [`errors`].
 #[derive(Clone, Debug)]
-pub struct TraceId(pub String);
+struct TraceId(String);
 
 /// The middleware.
 pub(super) async fn layer(

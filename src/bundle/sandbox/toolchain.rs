@@ -50,12 +50,6 @@ impl Toolchain {
         Some(self)
     }
 
-    /// The script that `npm` is.
-    #[must_use]
-    pub fn npm_cli(&self) -> Option<PathBuf> {
-        self.npm.as_ref().map(|dir| dir.join("bin/npm-cli.js"))
-    }
-
     /// The major version of node; 0 when it cannot be read.
     #[must_use]
     pub fn node_major(&self) -> u32 {

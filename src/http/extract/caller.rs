@@ -1,6 +1,6 @@
 //! Who is calling.
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
@@ -29,21 +29,6 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
-/// The caller where one is told: `None` without the header, 401 with a bad one.
-#[derive(Clone, Debug)]
-pub struct MaybeCaller(pub Option<Actor>);
-
-impl FromRequestParts<AppState> for MaybeCaller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        match bearer_of(parts)? {
-            Bearer(None) => Ok(Self(None)),
-            Bearer(Some(bearer)) => Ok(Self(Some(auth::authenticate(app, bearer.expose()).await?))),
-        }
-    }
-}
-
 /// The bearer token as it came, for calls that take more than one kind.
 #[derive(Clone, Debug)]
 pub struct Bearer(pub Option<Secret>);
@@ -53,19 +38,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         Ok(bearer_of(parts)?)
-    }
-}
-
-impl OptionalFromRequestParts<AppState> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        app: &AppState,
-    ) -> Result<Option<Self>, ApiError> {
-        let MaybeCaller(actor) =
-            <MaybeCaller as FromRequestParts<AppState>>::from_request_parts(parts, app).await?;
-        Ok(actor.map(Caller))
     }
 }
 

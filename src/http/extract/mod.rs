@@ -8,7 +8,7 @@ pub mod json;
 pub mod paging;
 pub mod params;
 
-pub use caller::{Bearer, Caller, MaybeCaller};
+pub use caller::{Bearer, Caller};
 pub use client::{ClientAddr, Peer, PublicUrl, phone_url, request_host};
 pub use job::{AccessParam, JobReader};
 pub use json::Json;
