@@ -64,7 +64,7 @@ pub struct Health {
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StoreHealth {
-    /// `meta`, `ephemeral` or `blobs`.
+    /// `meta` or `ephemeral`.
     pub tier: String,
     /// The adapter, such as `redb`.
     pub name: String,
@@ -184,7 +184,7 @@ pub async fn look(app: &App) -> Health {
 }
 
 async fn stores(app: &App, findings: &mut Findings) -> Vec<StoreHealth> {
-    let mut found = Vec::with_capacity(3);
+    let mut found = Vec::with_capacity(2);
     let mut add = |tier: &str, name: &str, answer: Result<()>, when_not: HealthStatus| {
         if let Err(error) = &answer {
             tracing::warn!(tier, name, error = error.chain(), "a store does not answer");
@@ -295,9 +295,9 @@ fn disk(app: &App, findings: &mut Findings) -> DiskHealth {
                     HealthStatus::Degraded,
                     format!(
                         "only {} MB of disk are free below {}, less than MIN_FREE_DISK_MB ({})",
-                        health.free / 1_000_000,
+                        health.free >> 20,
                         health.path,
-                        floor / 1_000_000
+                        floor >> 20
                     ),
                 );
             }
