@@ -88,7 +88,7 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// `SHUTDOWN_GRACE_SECONDS`, default 20.
     pub shutdown_grace: Duration,
-    /// `MAX_CONNECTIONS`, default 10000.
+    /// `MAX_CONNECTIONS`, default 10000; the next one is answered 503 and closed.
     pub max_connections: usize,
 }
 

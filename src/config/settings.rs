@@ -76,7 +76,7 @@ settings! {
         CORS_ORIGINS: Vec<String> = Unset, List("origins such as https://app.example.com"), parse::origins,
             "Browser origins, besides our own, that may call the API.";
         MAX_CONNECTIONS: usize = Value("10000"), number(1, 1_000_000, "connections"), parse::text,
-            "Open connections at a time; more have to wait.";
+            "Open connections at a time; the next one is answered 503 and closed.";
     }
     "Secrets" {
         JWT_SECRET: Secret = Rule("made once, kept in DATA_DIR/secrets.toml"), Kind::Secret("at least 32 random bytes of text, no placeholder"), parse::secret,
