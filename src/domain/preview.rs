@@ -137,7 +137,7 @@ impl Stage {
     }
 }
 
-/// How well a build was walled off; see `previews.md`.
+/// How well a build was walled off; see `bundle::sandbox`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SandboxLevel {

@@ -57,7 +57,7 @@ impl Hub {
 }
 
 impl Topics {
-    /// At a doubling of the topics, so that it costs nothing on the average.
+    /// At a doubling of the topics, so that its cost is spread over them.
     fn sweep(&mut self) {
         if self.senders.len() < self.sweep_at.max(SMALLEST_SWEEP) {
             return;

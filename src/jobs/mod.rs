@@ -66,16 +66,6 @@ impl JobError {
         }
     }
 
-    /// The same, but that the pause is doubled for every attempt of `job` that
-    /// has failed, up to `longest`, with jitter.
-    #[must_use]
-    pub fn backed_off(mut self, job: &Job, longest: Duration, random: &dyn Random) -> Self {
-        self.retry_after = self
-            .retry_after
-            .map(|base| backoff::pause(base, job.attempts, longest, random));
-        self
-    }
-
     /// Worth another attempt after `after`, as long as attempts are left.
     #[must_use]
     pub fn retry(error: Error, after: Duration) -> Self {
@@ -83,5 +73,15 @@ impl JobError {
             error,
             retry_after: Some(after),
         }
+    }
+
+    /// The same with the pause doubled for every attempt of `job` that has
+    /// failed, up to `longest`, with jitter.
+    #[must_use]
+    pub fn backed_off(mut self, job: &Job, longest: Duration, random: &dyn Random) -> Self {
+        self.retry_after = self
+            .retry_after
+            .map(|base| backoff::pause(base, job.attempts, longest, random));
+        self
     }
 }

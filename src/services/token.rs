@@ -42,7 +42,7 @@ pub struct PreviewToken {
     pub facts: TokenFacts,
 }
 
-/// The payload as it stands in the token; `previews.md` gives the fields.
+/// The payload as it stands in the token.
 #[derive(Serialize, Deserialize)]
 struct Payload<'a> {
     pid: i64,

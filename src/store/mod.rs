@@ -62,7 +62,7 @@ pub struct PreviewFilter {
 }
 
 impl PreviewFilter {
-    /// Whether `preview` belongs into the listing.
+    /// Whether `preview` belongs in the listing.
     #[must_use]
     pub fn admits(&self, preview: &Preview) -> bool {
         self.project.is_none_or(|id| preview.project_id == id)

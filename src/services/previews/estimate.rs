@@ -35,7 +35,7 @@ pub fn seconds<'a>(platform: Platform, recent: impl IntoIterator<Item = &'a Prev
             .unwrap_or(u32::MAX)
             .max(1),
         None => match platform {
-            // A cold install and a cold bundle (`previews.md`, measured).
+            // A cold install and a cold bundle, as measured on two cores.
             Platform::Ios | Platform::Android => 60,
             Platform::Web => 30,
         },

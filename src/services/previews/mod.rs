@@ -1,9 +1,9 @@
 //! Previews: asking for one, following it, and handing it out.
 //!
-//! [`issue`] gives tokens out, [`request`] turns one into a job, [`read`] shows jobs, [`change`]
-//! cancels and retries them, [`follow`] and [`logs`] tell what happens while
-//! they run, [`bundle`] opens what came of them and [`web`] unpacks it for
-//! browsers. [`estimate`] guesses how long a build will take.
+//! [`issue`] gives tokens out, [`request`] turns one into a job, [`read`] shows
+//! jobs, [`change`] cancels and retries them, [`follow`] and [`logs`] tell what
+//! happens while they run, [`bundle`] opens what came of them and [`web`]
+//! unpacks it for browsers. [`estimate`] guesses how long a build will take.
 
 pub mod bundle;
 pub mod change;

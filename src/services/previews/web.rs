@@ -16,7 +16,7 @@ use crate::domain::JobId;
 use crate::domain::preview::{Platform, Preview};
 use crate::error::{Code, Context, Error, Result};
 
-/// Where a web bundle keeps its site (`previews.md`, "package").
+/// Where a web bundle keeps its site; see [`crate::bundle::product::DIST`].
 const SITE: &str = "dist/";
 
 /// A web preview ready to be served.
