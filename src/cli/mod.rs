@@ -18,6 +18,7 @@ pub mod pack;
 pub mod preview;
 mod project;
 pub mod qr;
+mod requested;
 pub mod serve;
 
 use std::ffi::{OsStr, OsString};

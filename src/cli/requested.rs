@@ -1,0 +1,178 @@
+//! One requested preview: asking for it, its bundle on disk, its log's end.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::client::Client;
+use super::follow::Outcome;
+use crate::config::Secret;
+use crate::domain::preview::Platform;
+use crate::error::{Context, Result};
+
+/// How many lines of a failed build's log are shown.
+const LOG_LINES: usize = 20;
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: String,
+    preview_url: String,
+}
+
+#[derive(Deserialize)]
+struct BuildAnswer {
+    job_id: String,
+    estimated_seconds: u32,
+    access_token: String,
+    download_url: String,
+}
+
+/// One requested preview, and in the end what is printed of it.
+#[derive(Serialize)]
+pub(super) struct Requested {
+    pub(super) platform: Platform,
+    pub(super) job_id: String,
+    pub(super) preview_url: String,
+    pub(super) download_url: String,
+    #[serde(skip)]
+    pub(super) estimated_seconds: u32,
+    #[serde(skip)]
+    pub(super) access: Secret,
+    #[serde(flatten)]
+    pub(super) outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) saved_as: Option<PathBuf>,
+    /// Where a failed build's log stops, ready for a terminal.
+    #[serde(skip)]
+    pub(super) log_end: Vec<String>,
+}
+
+impl Requested {
+    /// Asks for a preview of what `git_ref` names now.
+    pub(super) async fn new(
+        client: &Client,
+        project: i64,
+        git_ref: &str,
+        platform: Platform,
+    ) -> Result<Self> {
+        let token = issue(client, project, git_ref, platform).await?;
+        let build: BuildAnswer = client
+            .post("/preview/build", &json!({"token": token.token}))
+            .await?;
+        Ok(Self {
+            platform,
+            job_id: build.job_id,
+            preview_url: token.preview_url,
+            download_url: build.download_url,
+            estimated_seconds: build.estimated_seconds,
+            access: Secret::new(build.access_token),
+            outcome: None,
+            saved_as: None,
+            log_end: Vec::new(),
+        })
+    }
+
+    pub(super) fn succeeded(&self) -> bool {
+        self.outcome.as_ref().is_none_or(Outcome::succeeded)
+    }
+
+    /// Reads where the log of a failed build stops. Without it the failure is
+    /// still told, so its own failure is not.
+    pub(super) async fn read_log(&mut self, client: &Client) {
+        let client = client.with_token(self.access.clone());
+        let path = format!("/preview/logs/{}", self.job_id);
+        let Ok(response) = client.send(client.request(Method::GET, &path)).await else {
+            return;
+        };
+        if let Ok(text) = response.text().await {
+            self.log_end = log_end(&text);
+        }
+    }
+
+    /// The commit that is built.
+    pub(super) async fn commit(&self, client: &Client) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Status {
+            commit: String,
+        }
+        let path = format!("/preview/status/{}", self.job_id);
+        Ok(client.get::<Status>(&path).await?.commit)
+    }
+
+    /// The first link began to expire when the build was asked for, and a cold
+    /// build may outlive it: this one has its whole time before it.
+    pub(super) async fn renew_url(&mut self, client: &Client, project: i64) -> Result<()> {
+        if let Some(outcome) = &self.outcome {
+            let token = issue(client, project, &outcome.commit, self.platform).await?;
+            self.preview_url = token.preview_url;
+        }
+        Ok(())
+    }
+
+    /// Streams the bundle into `folder`, aside first, so that a file there is whole.
+    pub(super) async fn save(&self, client: &Client, folder: &Path) -> Result<PathBuf> {
+        tokio::fs::create_dir_all(folder)
+            .await
+            .or_internal(&format!("make {}", folder.display()))?;
+        let path = folder.join(format!("{}-{}.zip", self.job_id, self.platform));
+        let aside = path.with_extension("part");
+        let call = client.with_token(self.access.clone());
+        let mut response = call
+            .send(call.request(Method::GET, &format!("/preview/download/{}", self.job_id)))
+            .await?;
+        let what = format!("save {}", path.display());
+        let mut file = tokio::fs::File::create(&aside).await.or_internal(&what)?;
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(reqwest::Error::without_url)
+            .or_internal(&what)?
+        {
+            tokio::io::AsyncWriteExt::write_all(&mut file, &chunk)
+                .await
+                .or_internal(&what)?;
+        }
+        file.sync_all().await.or_internal(&what)?;
+        tokio::fs::rename(&aside, &path).await.or_internal(&what)?;
+        Ok(path)
+    }
+}
+
+async fn issue(
+    client: &Client,
+    project: i64,
+    git_ref: &str,
+    platform: Platform,
+) -> Result<TokenAnswer> {
+    let body = json!({"project_id": project, "git_ref": git_ref, "platform": platform});
+    client.post("/preview/token", &body).await
+}
+
+/// The last lines of a log. What a build writes must not steer the terminal.
+fn log_end(text: &str) -> Vec<String> {
+    let plain = console::strip_ansi_codes(text);
+    let lines: Vec<String> = plain
+        .lines()
+        // A progress line is drawn over itself: its last state counts.
+        .map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default())
+        .filter(|line| !line.is_empty())
+        .map(|line| line.chars().filter(|c| !c.is_control()).collect())
+        .collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_ends_in_plain_lines() {
+        let text = "== bundle\n\n10 %\r90 %\r\n\u{1b}[31mno such module\u{1b}[0m\u{7}\n";
+        assert_eq!(log_end(text), ["== bundle", "90 %", "no such module"]);
+        let long = "a line\n".repeat(100);
+        assert_eq!(log_end(&long).len(), LOG_LINES);
+        assert!(log_end("").is_empty());
+    }
+}
