@@ -88,10 +88,15 @@ pub(super) fn read(path: &Path) -> Result<Known> {
             }
         }
     };
-    Ok(Known {
+    let known = Known {
         jwt: kept("jwt_secret")?,
         preview_token: kept("preview_token_secret")?,
-    })
+    };
+    // We never write such a file: a full disk or an editor has emptied it.
+    if known.jwt.is_none() && known.preview_token.is_none() {
+        return Err(damaged("holds no secret".to_owned()));
+    }
+    Ok(known)
 }
 
 /// Completes `given` from the file at `path`, making and keeping what is

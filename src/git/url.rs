@@ -132,8 +132,8 @@ impl Remote {
         }
         address::check(ip).map_err(|kind| {
             bad(format!(
-                "the host {} lies at a {kind} address, which repositories are not fetched from; if it \
-                 is meant, the operator lists it in SOURCE_ALLOWED_HOSTS",
+                "the host {} has an address that is {kind}, and repositories are fetched from public \
+                 ones only; if it is meant, the operator lists it in SOURCE_ALLOWED_HOSTS",
                 self.host()
             ))
         })

@@ -127,6 +127,7 @@ fn a_damaged_file_of_secrets_is_refused_and_kept() {
         "jwt_secret = 'short'",
         "jwt_secret = 7",
         "\u{0}",
+        "",
     ] {
         fs::write(&path, damage).unwrap();
         let problem = bench.problem(&[]);
