@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::domain::ProjectId;
 use crate::domain::job::{Job, Queue};
-use crate::error::{Code, Context, Error};
+use crate::error::{Code, Error};
 use crate::jobs::{JobError, JobKind};
 use crate::services::sources::{self, sync};
 use crate::store::{Batch, Claim};
@@ -46,11 +46,10 @@ pub async fn run(
     app: &App,
     claim: &Claim,
     job: &Job,
+    sync: &SyncJob,
     cancel: &CancellationToken,
 ) -> Result<Batch, JobError> {
-    let SyncJob { project_id } = serde_json::from_str(&job.payload)
-        .or_internal("decode a sync job")
-        .map_err(JobError::fail)?;
+    let project_id = sync.project_id;
     let retry = |error| {
         JobError::retry(error, FIRST_PAUSE).backed_off(job, LONGEST_PAUSE, app.random.as_ref())
     };

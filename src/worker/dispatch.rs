@@ -20,7 +20,7 @@ const LONGEST_PURGE_RETRY: Duration = Duration::from_hours(1);
 /// A job whose payload has been read.
 pub(super) enum Work {
     Preview,
-    Sync,
+    Sync(SyncJob),
     Purge(PurgeJob),
 }
 
@@ -31,7 +31,7 @@ impl Work {
     pub(super) fn of(job: &Job) -> Result<Work> {
         match job.kind.as_str() {
             PreviewJob::KIND => payload::<PreviewJob>(job).map(|_| Work::Preview),
-            SyncJob::KIND => payload::<SyncJob>(job).map(|_| Work::Sync),
+            SyncJob::KIND => payload(job).map(Work::Sync),
             PurgeJob::KIND => payload(job).map(Work::Purge),
             kind => Err(Error::internal(format!(
                 "this version has no job of kind {kind}"
@@ -49,7 +49,7 @@ impl Work {
     ) -> Result<Batch, JobError> {
         match self {
             Work::Preview => preview::run(app, claim, job, cancel).await,
-            Work::Sync => sync::run(app, claim, job, cancel).await,
+            Work::Sync(sync) => sync::run(app, claim, job, sync, cancel).await,
             Work::Purge(purge) => purge::run(app, purge)
                 .await
                 .map(|()| Batch::new())
@@ -67,7 +67,7 @@ impl Work {
     ) -> Result<Batch> {
         match self {
             Work::Preview => preview::failed(app, &job.id, error, again).await,
-            Work::Sync | Work::Purge(_) => Ok(Batch::new()),
+            Work::Sync(_) | Work::Purge(_) => Ok(Batch::new()),
         }
     }
 
@@ -75,7 +75,7 @@ impl Work {
     pub(super) async fn released(&self, app: &App, job: &Job) -> Result<Batch> {
         match self {
             Work::Preview => preview::released(app, &job.id).await,
-            Work::Sync | Work::Purge(_) => Ok(Batch::new()),
+            Work::Sync(_) | Work::Purge(_) => Ok(Batch::new()),
         }
     }
 
@@ -83,7 +83,7 @@ impl Work {
     pub(super) async fn clean(&self, app: &App, job: &Job) {
         match self {
             Work::Preview => preview::clean(app, &job.id).await,
-            Work::Sync | Work::Purge(_) => {}
+            Work::Sync(_) | Work::Purge(_) => {}
         }
     }
 }

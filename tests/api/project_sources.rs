@@ -55,7 +55,8 @@ async fn work(server: &TestServer) -> Option<JobState> {
     };
     let app = &server.app;
     let (claim, job) = app.queue.claim(&request).await.expect("a queue")?;
-    match sync::run(app, &claim, &job, &CancellationToken::new()).await {
+    let sync = serde_json::from_str(&job.payload).expect("a sync's payload");
+    match sync::run(app, &claim, &job, &sync, &CancellationToken::new()).await {
         Ok(batch) => {
             app.queue.complete(&claim, batch).await.expect("completed");
             Some(JobState::Succeeded)
