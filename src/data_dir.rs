@@ -10,6 +10,9 @@ use rustix::fs::{Access, statvfs};
 use crate::domain::{JobId, ProjectId};
 use crate::error::{Code, Context, Error, Result};
 
+/// The beginning of the name of a running build's folder.
+const JOB_TMP: &str = "preview-job-";
+
 /// Paths below `DATA_DIR`. Folders are 0700, files 0600.
 #[derive(Clone, Debug)]
 pub struct DataDir {
@@ -120,7 +123,13 @@ impl DataDir {
     /// The folder of one running build.
     #[must_use]
     pub fn job_tmp(&self, job: &JobId) -> PathBuf {
-        self.tmp().join(format!("preview-job-{job}"))
+        self.tmp().join(format!("{JOB_TMP}{job}"))
+    }
+
+    /// The build that a folder of this name in [`DataDir::tmp`] belongs to.
+    #[must_use]
+    pub fn job_of_tmp(name: &str) -> Option<JobId> {
+        name.strip_prefix(JOB_TMP)?.parse().ok()
     }
 
     #[must_use]

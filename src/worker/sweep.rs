@@ -7,10 +7,9 @@ use crate::app::App;
 use crate::bundle::deps;
 use crate::bundle::sandbox::kill_leftovers;
 use crate::bundle::workbench::remove_tree;
+use crate::data_dir::DataDir;
 use crate::domain::JobId;
 use crate::domain::job::JobState;
-
-const PREFIX: &str = "preview-job-";
 
 /// Before the first claim: a build that is taken up again makes its folder
 /// anew.
@@ -47,11 +46,7 @@ async fn job_folders(app: &App) -> Vec<(PathBuf, JobId)> {
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
         let name = entry.file_name();
-        let job = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-            .and_then(|id| id.parse().ok());
-        if let Some(job) = job {
+        if let Some(job) = name.to_str().and_then(DataDir::job_of_tmp) {
             found.push((entry.path(), job));
         }
     }
