@@ -45,7 +45,7 @@ impl IntoResponse for ApiError {
 
 /// A build error has no status of its own; one that reaches a response is a
 /// fault of the handler.
-fn status_of(code: Code) -> StatusCode {
+pub(super) fn status_of(code: Code) -> StatusCode {
     code.status()
         .and_then(|status| StatusCode::from_u16(status).ok())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

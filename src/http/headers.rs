@@ -13,12 +13,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::AppState;
+use super::{AppState, pages};
 use crate::config::Server;
 
-/// Pages may load from us and from nowhere else, and be framed by us alone.
-const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
-     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 /// Data is no page.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
@@ -42,7 +39,7 @@ pub(super) async fn security(
     default(REFERRER_POLICY, "no-referrer");
     default(
         CONTENT_SECURITY_POLICY,
-        if is_page { PAGE_POLICY } else { DATA_POLICY },
+        if is_page { pages::POLICY } else { DATA_POLICY },
     );
     if is_data {
         // Answers depend on who asks, and some hold tokens.

@@ -11,6 +11,7 @@ use super::{Frame, failure, render};
 use crate::config::{Registration, Secret};
 use crate::error::{Code, Error, Result};
 use crate::http::AppState;
+use crate::http::error::status_of;
 use crate::http::extract::{ClientAddr, Query};
 use crate::services::auth::accounts::{self, NewAccount};
 use crate::services::auth::input::PASSWORD_MIN_CHARS;
@@ -104,10 +105,7 @@ fn form_page(frame: &Frame, kind: Kind, form: &AccountForm, problem: Option<&Err
             "Create the account",
         ),
     };
-    let status = problem
-        .and_then(|error| error.code.status())
-        .and_then(|status| StatusCode::from_u16(status).ok())
-        .unwrap_or(StatusCode::OK);
+    let status = problem.map_or(StatusCode::OK, |error| status_of(error.code));
     render(
         status,
         &AccountPage {

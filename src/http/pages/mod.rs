@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::error::{Code, Error};
 use crate::http::AppState;
-use crate::http::error::{ApiError, nothing_here};
+use crate::http::error::{ApiError, nothing_here, status_of};
 use crate::http::extract::PublicUrl;
 
 /// Only our own files, no inline scripts or styles, no frames either way.
@@ -134,14 +134,10 @@ pub async fn not_found(frame: Frame, uri: Uri, headers: HeaderMap) -> Response {
 /// which tells a trace id and nothing else.
 #[must_use]
 pub fn failure(frame: &Frame, error: Error) -> Response {
-    let Some(status) = error
-        .code
-        .status()
-        .and_then(|status| StatusCode::from_u16(status).ok())
-        .filter(StatusCode::is_client_error)
-    else {
+    let status = status_of(error.code);
+    if !status.is_client_error() {
         return ApiError(error).into_response();
-    };
+    }
     let title = match error.code {
         Code::InvalidOrExpiredToken => "This link does not work",
         Code::Forbidden | Code::ProjectAccessDenied => "This is not for you",
