@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::output::print_aside;
 use crate::config::Secret;
 use crate::domain::preview::{BuildError, Platform, PreviewStatus, Stage};
 use crate::error::{Code, Error, Result};
@@ -186,7 +187,10 @@ impl Bars {
         };
         bar.set_message(stage.to_owned());
         if self.lines && *shown != Some(event.status) {
-            eprintln!("{platform}: {stage} {:.0}%", event.progress * 100.0);
+            print_aside(format_args!(
+                "{platform}: {stage} {:.0}%",
+                event.progress * 100.0
+            ));
         }
         *shown = Some(event.status);
     }

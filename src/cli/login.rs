@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::credentials::Credentials;
+use super::output;
 use crate::config::Secret;
 use crate::error::{Context, Error, Result};
 
@@ -75,7 +76,10 @@ pub async fn login(args: LoginArgs) -> Result<()> {
         .await?;
     let token = Secret::new(made.token);
     Credentials::load(&config_home()?)?.remember(client.server(), &username, &token, made.id)?;
-    println!("Logged in to {} as {username}.", client.server());
+    output::print(format_args!(
+        "Logged in to {} as {username}.",
+        client.server()
+    ));
     Ok(())
 }
 
@@ -98,8 +102,10 @@ pub async fn logout(args: LogoutArgs) -> Result<()> {
         .await;
     credentials.forget(server)?;
     match deleted {
-        Ok(_) => println!("Logged out of {server}."),
-        Err(e) => println!("Forgot the token of {server}; it could not be deleted there: {e}"),
+        Ok(_) => output::print(format_args!("Logged out of {server}.")),
+        Err(e) => output::print(format_args!(
+            "Forgot the token of {server}; it could not be deleted there: {e}"
+        )),
     }
     Ok(())
 }
