@@ -1,5 +1,5 @@
-//! How often one may try: the rate windows in front of logins, registration
-//! and search.
+//! How often one may try: the rate windows in front of logins, registration,
+//! search and preview tokens.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub const REGISTER_PER_ADDRESS: Limit = per_minutes(60, 60);
 /// Password checks of somebody who is logged in (`change-password`).
 pub const PASSWORD_CHECKS: Limit = per_minutes(10, 5);
 pub const USER_SEARCH: Limit = per_minutes(60, 1);
+/// Preview tokens that one account asks for.
+pub const PREVIEW_TOKENS: Limit = per_minutes(600, 1);
 
 /// Counts a hit.
 ///

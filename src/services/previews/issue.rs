@@ -7,18 +7,11 @@ use crate::app::App;
 use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
 use crate::domain::project::Project;
-use crate::ephemeral::Rate;
 use crate::error::{Code, Error, Result};
-use crate::git::Resolved;
-use crate::services::auth::Actor;
+use crate::git::{Resolved, refname};
+use crate::services::auth::{self, Actor, limits};
 use crate::services::projects::{self, Need};
 use crate::services::token::{self, PreviewToken};
-
-/// Longer refs than git itself allows in a file name are nobody's.
-const MAX_REF_BYTES: usize = 255;
-
-/// Tokens that one account may ask for.
-const TOKENS_PER_MINUTE: u32 = 600;
 
 /// What a preview is asked of.
 #[derive(Clone, Debug)]
@@ -43,14 +36,15 @@ pub struct Issued {
 /// `REF_NOT_FOUND`, and what [`projects::open`] refuses.
 pub async fn issue_token(app: &App, actor: &Actor, command: &IssueToken) -> Result<Issued> {
     let platform = Platform::parse(&command.platform).ok_or_else(token::unknown_platform)?;
-    check_ref(&command.git_ref)?;
+    refname::check("git_ref", &command.git_ref)?;
     let Some(user) = actor.user_id() else {
         return Err(Error::new(
             Code::Forbidden,
             "a preview token is issued to an account; log in as one",
         ));
     };
-    limit_rate(app, &format!("preview-token:{user}")).await?;
+    let key = limits::user_key("preview-token", user);
+    limits::hit(app, &key, limits::PREVIEW_TOKENS).await?;
     let project = projects::open(app, actor, command.project_id, Need::Build)
         .await?
         .value;
@@ -64,35 +58,6 @@ pub async fn issue_token(app: &App, actor: &Actor, command: &IssueToken) -> Resu
         (project.id, &command.git_ref, user, platform),
     )?;
     Ok(Issued { token, expires_in })
-}
-
-fn check_ref(git_ref: &str) -> Result<()> {
-    let sane = !git_ref.is_empty()
-        && git_ref.len() <= MAX_REF_BYTES
-        && !git_ref.chars().any(char::is_control);
-    if sane {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "git_ref",
-        format!("git_ref must be 1 to {MAX_REF_BYTES} bytes without control characters"),
-    ))
-}
-
-async fn limit_rate(app: &App, key: &str) -> Result<()> {
-    let window = Duration::from_mins(1);
-    match app.ephemeral.hit(key, TOKENS_PER_MINUTE, window).await {
-        Ok(Rate::Limited { retry_after }) => Err(Error::rate_limited(
-            retry_after,
-            format!("more than {TOKENS_PER_MINUTE} preview tokens in a minute; wait and retry"),
-        )),
-        Ok(Rate::Allowed { .. }) => Ok(()),
-        // This tier may be lost at any time; tokens are issued without it.
-        Err(error) => {
-            tracing::warn!(error = error.chain(), "the rate of tokens is not counted");
-            Ok(())
-        }
-    }
 }
 
 pub(super) async fn resolve(app: &App, project: &Project, git_ref: &str) -> Result<Resolved> {
@@ -117,7 +82,7 @@ pub async fn view(app: &App, text: &str) -> Result<TokenView> {
     let (token, project) = admit(app, text).await?;
     let started = app
         .store
-        .preview_by_token(&token::digest(text))
+        .preview_by_token(&auth::digest_of(text))
         .await?
         .is_some();
     Ok(TokenView {

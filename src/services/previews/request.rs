@@ -14,6 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::git::Resolved;
 use crate::jobs::JobKind;
 use crate::jobs::preview::PreviewJob;
+use crate::services::auth;
 use crate::services::token::{self, PreviewToken};
 use crate::store::{Batch, Expect, Page, PreviewFilter, Record, Versioned};
 
@@ -42,7 +43,7 @@ pub struct Accepted {
 /// token's user, `REF_NOT_FOUND`, `STORAGE_FULL`.
 pub async fn build(app: &App, text: &str) -> Result<Accepted> {
     let (token, project) = admit(app, text).await?;
-    let digest = token::digest(text);
+    let digest = auth::digest_of(text);
     if let Some(id) = app.store.preview_by_token(&digest).await? {
         return accepted(app, &id).await;
     }
@@ -226,7 +227,7 @@ pub(super) fn cancelled(preview: &mut Preview, message: String, now: Timestamp) 
 }
 
 /// Tells the worker to stop and everybody who follows that it is over.
-pub(super) async fn announce_end(app: &App, id: &JobId) {
+pub(in crate::services) async fn announce_end(app: &App, id: &JobId) {
     nudge(app, topic::CANCEL, id.as_str()).await;
     nudge(app, &topic::preview(id), "").await;
     nudge(app, &topic::log(id), "").await;

@@ -6,11 +6,11 @@ use crate::app::App;
 use crate::domain::job::NewJob;
 use crate::domain::project::{Project, ProjectConfig, Source};
 use crate::domain::{JobId, ProjectId};
-use crate::ephemeral::topic;
 use crate::error::{Code, Error, Result};
 use crate::jobs::JobKind;
 use crate::jobs::purge::PurgeJob;
 use crate::services::auth::{Actor, Right};
+use crate::services::previews::request::announce_end;
 use crate::store::batch::RecordKey;
 use crate::store::{Batch, Expect, Page, Paged, Record, Sequence};
 
@@ -187,19 +187,6 @@ pub async fn delete(app: &App, actor: &Actor, id: ProjectId) -> Result<()> {
 
 fn purge(app: &App, project_id: ProjectId) -> Result<NewJob> {
     PurgeJob { project_id }.into_new_job(JobId::generate(app.random.as_ref()))
-}
-
-/// The worker learns of it at once, and so do those who follow the build; both
-/// would learn it without this, later.
-async fn announce_end(app: &App, id: &JobId) {
-    for (topic, event) in [
-        (topic::CANCEL.to_owned(), id.as_str()),
-        (topic::preview(id), ""),
-    ] {
-        if let Err(error) = app.ephemeral.publish(&topic, event).await {
-            tracing::warn!(error = %error.chain(), job = %id, "cannot announce a cancelled build");
-        }
-    }
 }
 
 fn busy() -> Error {

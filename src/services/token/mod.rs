@@ -13,7 +13,7 @@ mod tests;
 use std::borrow::Cow;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use ring::{digest, hmac};
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Random, Timestamp};
@@ -28,8 +28,8 @@ pub use inspect::{DecodedPayload, decode_payload};
 /// The only version there is.
 pub const VERSION: u32 = 1;
 
-/// Longer texts are refused unread. A payload with a ref of 255 bytes, all of
-/// them escaped, stays below.
+/// Longer texts are refused unread. A payload with the longest ref, all of it
+/// escaped, stays below.
 const MAX_TOKEN_BYTES: usize = 4096;
 
 /// What a preview token says.
@@ -165,10 +165,4 @@ pub fn unknown_platform() -> Error {
         "the platform must be one of ios, android and web",
     )
     .with("field", "platform")
-}
-
-/// The name under which a token's build is kept: the token itself never is.
-#[must_use]
-pub fn digest(text: &str) -> String {
-    HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
