@@ -102,7 +102,10 @@ impl Product {
                 if self.entries.len() > MOST_FILES {
                     return Err(Error::new(
                         Code::PreviewBuildFailed,
-                        format!("the build's output has more than {MOST_FILES} files"),
+                        format!(
+                            "the build's output has more than {MOST_FILES} files; see that \
+                             `output_dir` names the folder of the site alone"
+                        ),
                     ));
                 }
             }

@@ -1,7 +1,7 @@
 //! React Native projects without Expo: `react-native bundle`.
 
 use super::deps::package_dir;
-use super::detect::Plan;
+use super::detect::{CONFIG_FILE, Plan};
 use super::product::{MAIN, Product};
 use super::sandbox::Output;
 use super::tree;
@@ -69,7 +69,10 @@ fn entry_file(plan: &Plan) -> Result<String> {
         } else {
             Err(Error::new(
                 Code::InvalidProjectStructure,
-                format!("`entry_file` is `{file}`, and this commit has no such file"),
+                format!(
+                    "`entry_file` is `{file}`, and this commit has no such file: correct it in the \
+                     project's settings or in {CONFIG_FILE}"
+                ),
             ))
         };
     }

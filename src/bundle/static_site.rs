@@ -13,7 +13,8 @@ pub fn bundle(plan: &Plan) -> Result<Product> {
         Error::new(
             Code::InvalidProjectStructure,
             format!(
-                "no index.html was found in {}: looked in {looked}",
+                "no index.html was found in {}: looked in {looked}; set `output_dir` in the \
+                 project's settings to the folder that has it",
                 plan.shown_root()
             ),
         )

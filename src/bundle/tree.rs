@@ -62,6 +62,15 @@ pub fn relative(text: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// `dir` as the project's owner names it: relative to the top of the tree.
+#[must_use]
+pub fn shown(root: &Path, dir: &Path) -> String {
+    match dir.strip_prefix(root) {
+        Ok(path) if !path.as_os_str().is_empty() => format!("`{}`", path.display()),
+        _ => "the top folder".to_owned(),
+    }
+}
+
 /// Every folder below and with `root`, nearest first, but for those of `skip`,
 /// hidden ones, links, and what lies below them.
 pub fn folders(root: &Path, skip: impl Fn(&str) -> bool) -> Vec<PathBuf> {

@@ -232,6 +232,15 @@ pub fn cancelled() -> Error {
     Error::new(Code::Cancelled, "the build was cancelled")
 }
 
+/// Runs a blocking part of a build off the async threads.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .or_internal("run a task of the build")?
+}
+
 /// A command's beginning, for a message.
 fn shortened(command: &str) -> String {
     let words: Vec<&str> = command

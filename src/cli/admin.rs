@@ -84,23 +84,14 @@ pub struct DecodePayloadArgs {
 }
 
 fn parse_role(text: &str) -> std::result::Result<Role, String> {
-    Role::parse(text).ok_or_else(|| "one of user, admin, support, developer and sysops".to_owned())
+    Role::parse(text).ok_or_else(|| format!("one of {}", Role::ALL.map(Role::as_str).join(", ")))
 }
 
 fn parse_status(text: &str) -> std::result::Result<PreviewStatus, String> {
-    const ALL: [PreviewStatus; 8] = [
-        PreviewStatus::Queued,
-        PreviewStatus::Building,
-        PreviewStatus::DownloadingDeps,
-        PreviewStatus::Bundling,
-        PreviewStatus::Uploading,
-        PreviewStatus::Success,
-        PreviewStatus::Failed,
-        PreviewStatus::Cancelled,
-    ];
-    ALL.into_iter()
-        .find(|status| status.as_str() == text)
-        .ok_or_else(|| format!("one of {}", ALL.map(PreviewStatus::as_str).join(", ")))
+    PreviewStatus::parse(text).ok_or_else(|| {
+        let names = PreviewStatus::ALL.map(PreviewStatus::as_str);
+        format!("one of {}", names.join(", "))
+    })
 }
 
 #[must_use]

@@ -20,9 +20,9 @@ pub struct Client {
     token: Option<Secret>,
 }
 
-/// The shape of every error of the API.
+/// The shape of every error that a server answers.
 #[derive(Deserialize)]
-struct ErrorBody {
+pub(super) struct ErrorBody {
     error: ErrorFields,
 }
 
@@ -32,6 +32,23 @@ struct ErrorFields {
     message: String,
     #[serde(default)]
     details: Value,
+}
+
+impl ErrorBody {
+    /// The error with the server's code and words. A code of a newer server
+    /// that we do not know becomes `unknown`.
+    pub(super) fn into_error(self, unknown: Code) -> Error {
+        let ErrorFields {
+            code,
+            message,
+            details,
+        } = self.error;
+        let error = Error::new(Code::parse(&code).unwrap_or(unknown), message);
+        match details.get("field") {
+            Some(field) => error.with("field", field.clone()),
+            None => error,
+        }
+    }
 }
 
 impl Client {
@@ -116,12 +133,7 @@ impl Client {
                 ),
             ));
         };
-        let code = Code::parse(&body.error.code).unwrap_or(Code::DependencyFailure);
-        let mut error = Error::new(code, body.error.message);
-        if let Some(field) = body.error.details.get("field") {
-            error = error.with("field", field.clone());
-        }
-        Err(error)
+        Err(body.into_error(Code::DependencyFailure))
     }
 
     pub async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {

@@ -10,10 +10,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use super::client::ErrorBody;
 use crate::app::App;
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::{Config, Report, Sources};
@@ -72,17 +72,6 @@ async fn connect(sources: &Sources) -> Result<Option<UnixStream>> {
     listen::connect_operator(&socket).await
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorFields,
-}
-
-#[derive(Deserialize)]
-struct ErrorFields {
-    code: String,
-    message: String,
-}
-
 async fn over_socket(stream: UnixStream, command: &Command) -> Result<serde_json::Value> {
     tokio::time::timeout(PATIENCE, exchange(stream, command))
         .await
@@ -125,8 +114,7 @@ async fn exchange(stream: UnixStream, command: &Command) -> Result<serde_json::V
     }
     let failure: ErrorBody =
         serde_json::from_slice(&body).or_internal("read the server's refusal")?;
-    let code = Code::parse(&failure.error.code).unwrap_or(Code::InternalError);
-    Err(Error::new(code, failure.error.message))
+    Err(failure.into_error(Code::InternalError))
 }
 
 async fn here(sources: &Sources, command: Command) -> Result<serde_json::Value> {

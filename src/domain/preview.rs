@@ -59,6 +59,22 @@ pub enum PreviewStatus {
 }
 
 impl PreviewStatus {
+    pub const ALL: [PreviewStatus; 8] = [
+        PreviewStatus::Queued,
+        PreviewStatus::Building,
+        PreviewStatus::DownloadingDeps,
+        PreviewStatus::Bundling,
+        PreviewStatus::Uploading,
+        PreviewStatus::Success,
+        PreviewStatus::Failed,
+        PreviewStatus::Cancelled,
+    ];
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<PreviewStatus> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::cli::{Failure, Git};
+use super::cli::{self, Failure, Git};
 use super::read::{EntryKind, parse_entry};
 use super::{Repos, paths, refname};
 use crate::domain::ProjectId;
@@ -180,15 +180,13 @@ fn next_target<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 fn unavailable(failure: Failure) -> Error {
     match failure {
-        Failure::Refused(said) if said.contains("No space left on device") => Error::new(
-            Code::StorageFull,
-            "the disk is full; free some space and try again",
-        ),
-        Failure::Refused(said) => Error::new(
-            Code::SourceUnavailable,
-            "the commit could not be checked out; sync or upload the project again",
-        )
-        .caused_by(said),
+        Failure::Refused(said) => cli::disk_full(&said).unwrap_or_else(|| {
+            Error::new(
+                Code::SourceUnavailable,
+                "the commit could not be checked out; sync or upload the project again",
+            )
+            .caused_by(said)
+        }),
         Failure::TimedOut => Error::new(
             Code::SourceUnavailable,
             "checking the commit out took too long; try again",

@@ -251,14 +251,10 @@ fn too_large(limit: u64) -> FetchError {
 
 /// Turns git's words into what a person can do.
 fn complaint(said: &str, credential: Option<&Credential>) -> FetchError {
-    if said.contains("No space left on device") {
-        return Error::new(
-            Code::StorageFull,
-            "the disk is full; free some space and sync again",
-        )
-        .into();
-    }
     let masked = credential.map_or_else(|| said.to_owned(), |c| c.mask(said));
+    if let Some(error) = cli::disk_full(&masked) {
+        return error.into();
+    }
     let line = masked
         .lines()
         .find(|line| line.starts_with("fatal:") || line.starts_with("error:"))

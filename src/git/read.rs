@@ -263,7 +263,7 @@ async fn latest(repo: &Path, branch: Option<String>) -> Result<Resolved> {
         Error::new(
             Code::RefNotFound,
             format!(
-                "the default branch {} has no commits",
+                "the default branch {} has no commits; push to it, or name another in source.branch",
                 paths::shown(&branch)
             ),
         )
@@ -336,7 +336,7 @@ fn no_ref(git_ref: &str) -> Error {
     Error::new(
         Code::RefNotFound,
         format!(
-            "the repository has no branch, tag or commit {}",
+            "the repository has no branch, tag or commit {}; check its spelling, or sync if it is new",
             paths::shown(git_ref)
         ),
     )

@@ -49,7 +49,10 @@ pub fn check_branch(field: &str, name: &str) -> Result<()> {
     if is_valid(name) {
         Ok(())
     } else {
-        Err(Error::invalid(field, "not a name that a branch can have"))
+        Err(Error::invalid(
+            field,
+            "not a name that a branch can have; give it as git shows it, such as main",
+        ))
     }
 }
 

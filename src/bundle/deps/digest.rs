@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context as Digest, SHA256};
 use serde_json::{Map, Value};
 
-use super::manager::Install;
+use super::manager::{Install, is_workspace};
 use super::origins;
 use crate::bundle::detect::{Manifest, Plan};
 use crate::bundle::{npmrc, tree};
@@ -220,10 +220,7 @@ fn is_harmless_workspace(text: &str) -> bool {
 /// The folders whose manifests count: that of the lockfile, and in a workspace
 /// every other.
 pub(super) fn manifest_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
-    let workspace = tree::is_file(tree, &install.root.join("pnpm-workspace.yaml"))
-        || Manifest::read(tree, &install.root)
-            .is_ok_and(|manifest| manifest.is_some_and(|m| m.is_workspace()));
-    if !workspace {
+    if !is_workspace(tree, &install.root) {
         return vec![install.root.clone()];
     }
     let mut folders = tree::folders(&install.root, |name| name == "node_modules");

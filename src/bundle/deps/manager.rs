@@ -191,11 +191,10 @@ fn without_lockfile(
     folders: &[&Path],
     named: Option<(String, Option<u32>)>,
 ) -> Install {
-    let workspace = folders.iter().copied().find(|dir| {
-        tree::is_file(&plan.tree, &dir.join("pnpm-workspace.yaml"))
-            || Manifest::read(&plan.tree, dir)
-                .is_ok_and(|manifest| manifest.is_some_and(|m| m.is_workspace()))
-    });
+    let workspace = folders
+        .iter()
+        .copied()
+        .find(|dir| is_workspace(&plan.tree, dir));
     let (name, wanted_major) = named.unwrap_or_default();
     let manager = match (name.as_str(), wanted_major) {
         ("pnpm", _) => Manager::Pnpm,
@@ -210,6 +209,13 @@ fn without_lockfile(
         lockfile: None,
         wanted_major,
     }
+}
+
+/// Whether `dir` is the top of a workspace.
+pub(super) fn is_workspace(tree: &Path, dir: &Path) -> bool {
+    tree::is_file(tree, &dir.join("pnpm-workspace.yaml"))
+        || Manifest::read(tree, dir)
+            .is_ok_and(|manifest| manifest.is_some_and(|m| m.is_workspace()))
 }
 
 fn is_classic(tree: &Path, lockfile: &Path) -> bool {

@@ -30,7 +30,7 @@ use super::npmrc::Npmrc;
 use super::sandbox::{Access, Command, Output, Toolchain};
 use super::transform::TransformCache;
 use super::tree;
-use super::workbench::{Build, make_dir, remove_tree};
+use super::workbench::{Build, blocking, make_dir, remove_tree};
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
@@ -185,7 +185,7 @@ async fn fill(
                 "there is no lockfile in {}: what is installed may differ from one build to the \
                  next, so this build is not reproducible; commit the lockfile of your package \
                  manager",
-                shown(&build.plan.tree, &install.root)
+                tree::shown(&build.plan.tree, &install.root)
             ))
             .await;
     }
@@ -344,13 +344,6 @@ fn touch(set: &Path) {
     let _ = utimensat(CWD, set.join("contents.json"), &times, AtFlags::empty());
 }
 
-fn shown(tree: &Path, dir: &Path) -> String {
-    match dir.strip_prefix(tree) {
-        Ok(path) if !path.as_os_str().is_empty() => format!("`{}`", path.display()),
-        _ => "the top folder".to_owned(),
-    }
-}
-
 /// The folder of the installed package `name`, as node finds it from the app's
 /// folder.
 #[must_use]
@@ -359,14 +352,6 @@ pub fn package_dir(tree: &Path, from: &Path, name: &str) -> Option<PathBuf> {
         .take_while(|dir| dir.starts_with(tree))
         .map(|dir| dir.join("node_modules").join(name))
         .find(|dir| tree::is_dir(tree, dir))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .or_internal("run a task of the build")?
 }
 
 /// Sets that were being filled when the process ended.

@@ -172,10 +172,7 @@ impl Plan {
     /// The app's folder as the owner names it.
     #[must_use]
     pub fn shown_root(&self) -> String {
-        match self.root.strip_prefix(&self.tree) {
-            Ok(path) if !path.as_os_str().is_empty() => format!("`{}`", path.display()),
-            _ => "the top folder".to_owned(),
-        }
+        tree::shown(&self.tree, &self.root)
     }
 
     fn check_platform(&self) -> Result<()> {

@@ -264,14 +264,19 @@ impl Failure {
 }
 
 fn fault(said: &str) -> Error {
-    if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
-        return Error::new(
+    disk_full(said).unwrap_or_else(|| Error::internal(format!("git failed: {said}")))
+}
+
+/// The error behind git's words, if they tell of a full disk.
+pub(in crate::git) fn disk_full(said: &str) -> Option<Error> {
+    let full = said.contains("No space left on device") || said.contains("Disk quota exceeded");
+    full.then(|| {
+        Error::new(
             Code::StorageFull,
             "the disk is full; free some space and try again",
         )
-        .caused_by(said.to_owned());
-    }
-    Error::internal(format!("git failed: {said}"))
+        .caused_by(said.to_owned())
+    })
 }
 
 fn cannot_start(cause: std::io::Error) -> Error {

@@ -18,12 +18,12 @@ use crate::bundle::package::{self, Facts, Packed, Stop};
 use crate::bundle::product::Product;
 use crate::bundle::redact::Redactor;
 use crate::bundle::transform::{TransformCache, cache_key};
-use crate::bundle::workbench::{Build, Limit, Workbench, cancelled};
+use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native, static_site, web};
 use crate::domain::preview::{Bundle, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::ephemeral::topic;
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// Waited before each further try of the upload.
 const UPLOAD_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -366,12 +366,4 @@ async fn bundle(build: &Build, dependencies: &Dependencies) -> Result<Product> {
             blocking(move || static_site::bundle(&plan)).await
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .or_internal("run a task of the build")?
 }
