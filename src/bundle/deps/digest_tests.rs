@@ -1,0 +1,191 @@
+//! Which trees share their dependencies, and which must not.
+
+use super::*;
+use crate::bundle::detect::detect;
+use crate::domain::preview::Platform;
+use crate::domain::project::{ProjectConfig, ProjectKind};
+
+const LOCKED: [(&str, &str); 2] = [
+    (
+        "package.json",
+        r#"{"name": "a", "dependencies": {"x": "1"}}"#,
+    ),
+    ("package-lock.json", r#"{"lockfileVersion": 3}"#),
+];
+
+fn key_of(files: &[(&str, &str)], project: i64, scripts: bool) -> Key {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let settings = ProjectConfig {
+        kind: Some(ProjectKind::Web),
+        install_scripts: scripts,
+        ..ProjectConfig::default()
+    };
+    let plan = detect(dir.path(), &settings, Platform::Web).unwrap();
+    let install = Install::find(&plan).unwrap();
+    let toolset = Toolset {
+        node_version: "20.0.0",
+        manager: "npm@10",
+        level: "isolated",
+    };
+    key(&plan, &install, ProjectId(project), &toolset).unwrap()
+}
+
+fn with<'a>(path: &'a str, text: &'a str) -> Vec<(&'a str, &'a str)> {
+    let mut files: Vec<_> = LOCKED
+        .into_iter()
+        .filter(|(known, _)| *known != path)
+        .collect();
+    files.push((path, text));
+    files
+}
+
+#[test]
+fn what_does_not_decide_the_install_does_not_count() {
+    let key = key_of(&LOCKED, 1, false);
+    assert_eq!(key.owner, None);
+    assert_eq!(key, key_of(&LOCKED, 2, false));
+    assert_eq!(key, key_of(&with("src/index.js", "x"), 1, false));
+    let scripted = r#"{"name": "a", "scripts": {"build": "b"}, "dependencies": {"x": "1"}}"#;
+    assert_eq!(key, key_of(&with("package.json", scripted), 1, false));
+}
+
+#[test]
+fn what_decides_the_install_counts() {
+    let key = key_of(&LOCKED, 1, false);
+    for files in [
+        with("package-lock.json", r#"{"lockfileVersion": 2}"#),
+        with(
+            "package.json",
+            r#"{"name": "a", "dependencies": {"x": "2"}}"#,
+        ),
+        with(".npmrc", "legacy-peer-deps=true"),
+        with("patches/x.patch", "-a\n+b"),
+    ] {
+        assert_ne!(key.digest, key_of(&files, 1, false).digest, "{files:?}");
+    }
+}
+
+#[test]
+fn a_project_whose_code_runs_while_installing_shares_nothing() {
+    for (files, scripts) in [
+        (LOCKED.to_vec(), true),
+        (with(".pnpmfile.cjs", ""), false),
+        (with(".npmrc", "registry=https://elsewhere.example"), false),
+        (with(".yarnrc.yml", "plugins: []"), false),
+        (
+            with("pnpm-workspace.yaml", "pnpmfile: lib/hooks.cjs"),
+            false,
+        ),
+        (
+            with("pnpm-workspace.yaml", "packages: [a]\n\"pnpmfile\": x"),
+            false,
+        ),
+        (
+            with("pnpm-workspace.yaml", "  packages: [a]\n  pnpmfile: x"),
+            false,
+        ),
+        (with("pnpm-workspace.yaml", "--- {pnpmfile: x}"), false),
+    ] {
+        let one = key_of(&files, 1, scripts);
+        assert_eq!(one.owner, Some(ProjectId(1)));
+        assert_ne!(one.digest, key_of(&files, 2, scripts).digest);
+    }
+    for harmless in [
+        with(".npmrc", "legacy-peer-deps=true\n# a comment"),
+        with(
+            "pnpm-workspace.yaml",
+            "# a comment\npackages:\n- a\n  - 'b/*'\n",
+        ),
+    ] {
+        assert_eq!(key_of(&harmless, 1, false).owner, None, "{harmless:?}");
+    }
+}
+
+#[test]
+fn configuration_above_the_lockfile_counts() {
+    let files = |path, text| {
+        vec![
+            ("hivesync.toml", "root = \"apps/a\""),
+            ("apps/a/package.json", "{}"),
+            ("apps/a/package-lock.json", "{}"),
+            (path, text),
+        ]
+    };
+    let plain = key_of(&files("README.md", ""), 1, false);
+    assert_eq!(plain.owner, None);
+    for path in [".pnpmfile.cjs", "apps/.yarnrc.yml", "apps/.yarnrc"] {
+        let one = key_of(&files(path, "x"), 1, false);
+        assert_eq!(one.owner, Some(ProjectId(1)), "{path}");
+        if path != ".pnpmfile.cjs" {
+            assert_ne!(one.digest, key_of(&files(path, "y"), 1, false).digest);
+        }
+    }
+}
+
+#[test]
+fn dependencies_from_git_are_the_projects_own() {
+    for (path, text) in [
+        ("package.json", r#"{"dependencies": {"x": "someone/x"}}"#),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/x": {"resolved": "git+ssh://git@h.example/x.git#1"}}}"#,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/x": {"resolved": "https://github.com/a/x"}}}"#,
+        ),
+        (
+            "package-lock.json",
+            r#"{"dependencies": {"x": {"requires": {"y": "github:a/y"}}}}"#,
+        ),
+        ("yarn.lock", "\"x@https://github.com/a/x\":\n"),
+        ("package-lock.json", "no JSON"),
+    ] {
+        let key = key_of(&with(path, text), 1, false);
+        assert_eq!(key.owner, Some(ProjectId(1)), "{path}: {text}");
+    }
+    let registry = r#"{"packages": {
+        "": {"dependencies": {"x": ">=1 <2 || 3.x", "y": "npm:@scope/x@1"}},
+        "apps/a": {"version": "1.0.0"},
+        "node_modules/a": {"resolved": "apps/a", "link": true},
+        "node_modules/x": {
+            "version": "1.0.0",
+            "resolved": "https://registry.example/x/-/x-1.0.0.tgz",
+            "integrity": "sha512-a/b/c==",
+            "funding": {"url": "https://github.com/sponsors/x"}
+        }}}"#;
+    assert_eq!(
+        key_of(&with("package-lock.json", registry), 1, false).owner,
+        None
+    );
+}
+
+#[test]
+fn every_manifest_of_a_workspace_counts() {
+    let root = r#"{"workspaces": ["apps/*"]}"#;
+    let files = |version| {
+        vec![
+            ("package.json", root),
+            ("package-lock.json", "{}"),
+            ("apps/a/package.json", version),
+        ]
+    };
+    let one = key_of(&files(r#"{"dependencies": {"x": "1"}}"#), 1, false);
+    let two = key_of(&files(r#"{"dependencies": {"x": "2"}}"#), 1, false);
+    assert_ne!(one.digest, two.digest);
+}
+
+#[test]
+fn a_dependency_in_the_tree_counts_with_its_files() {
+    let manifest = r#"{"dependencies": {"x": "file:libs/x"}}"#;
+    let files = |text| vec![("package.json", manifest), ("libs/x/index.js", text)];
+    assert_ne!(
+        key_of(&files("1"), 1, false).digest,
+        key_of(&files("2"), 1, false).digest
+    );
+}
