@@ -6,6 +6,7 @@
 //! domain, clock, error         plain values; used by everyone
 //! config, data_dir, lifecycle  what the operator decides; where files lie; the stop
 //! store, ephemeral, blobs      the ports, their adapters in the same folder
+//! net                          which addresses may be spoken to
 //! git, bundle                  sources in, bundles out
 //! services                     the business rules, over the ports
 //! jobs, http                   the two ways in: the queue and the network
@@ -32,6 +33,7 @@ pub mod git;
 pub mod http;
 pub mod jobs;
 pub mod lifecycle;
+pub mod net;
 pub mod services;
 pub mod store;
 pub mod worker;

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use super::cli::{self, Failure, Git};
 use super::credential::Credential;
-use super::probe::{FetchError, Probe, Resolver, Target};
+use super::probe::{FetchError, Probe, Target};
 use super::url::Remote;
 use super::{Repos, blocking, objects, paths, refname};
 use crate::domain::ProjectId;
 use crate::error::{Code, Error};
+use crate::net::resolve::Resolver;
 
 /// How often the size of what arrives is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(500);

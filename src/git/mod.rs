@@ -9,7 +9,6 @@
 //! works on `DATA_DIR`, so a lock in memory is enough. Readers need none: git
 //! objects never change and refs are replaced whole.
 
-pub mod address;
 pub mod checkout;
 mod cli;
 pub mod credential;
@@ -33,6 +32,7 @@ use crate::config::SourceLimits;
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
 use crate::error::{Code, Context, Error, Result};
+use crate::net::resolve::{Resolver, SystemResolver};
 
 pub use checkout::Checkout;
 pub use credential::Credential;
@@ -45,7 +45,7 @@ pub use url::Remote;
 pub struct Repos {
     data: DataDir,
     config: SourceLimits,
-    resolver: Arc<dyn probe::Resolver>,
+    resolver: Arc<dyn Resolver>,
     /// Asked once, at the first fetch.
     git_version: tokio::sync::OnceCell<(u32, u32)>,
     writers: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
@@ -60,7 +60,7 @@ impl Repos {
         Self {
             data: data.clone(),
             config: config.clone(),
-            resolver: Arc::new(probe::SystemResolver),
+            resolver: Arc::new(SystemResolver),
             git_version: tokio::sync::OnceCell::new(),
             writers: Mutex::default(),
         }

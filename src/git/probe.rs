@@ -4,12 +4,10 @@
 //! that were judged, so a name that resolves differently a moment later leads
 //! nowhere else.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::StreamExt;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode};
@@ -18,6 +16,7 @@ use super::credential::Credential;
 use super::refname;
 use super::url::Remote;
 use crate::error::{Code, Context, Error};
+use crate::net::resolve::Resolver;
 
 const MAX_HOPS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,22 +27,6 @@ const SERVICE: &str = "service=git-upload-pack";
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 /// Enough for the first ref and the capabilities behind it.
 const ADVERTISEMENT_READ: usize = 16 << 10;
-
-/// Where host names are looked up.
-#[async_trait]
-pub trait Resolver: Send + Sync {
-    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
-}
-
-/// The machine's own name service.
-pub struct SystemResolver;
-
-#[async_trait]
-impl Resolver for SystemResolver {
-    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
-    }
-}
 
 /// Why a repository could not be fetched, and whether a later try may.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::address;
 use crate::error::{Error, Result};
+use crate::net::address;
 
 const MAX_LENGTH: usize = 2048;
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hivesync::config::SourceLimits;
 use hivesync::error::Code;
-use hivesync::git::probe::Resolver;
 use hivesync::git::{Credential, EntryKind, FetchError, Fetched, Link, Remote, Repos};
+use hivesync::net::resolve::Resolver;
 
 use crate::git_server::GitServer;
 use crate::sources::{Bench, PROJECT, files_below, limits};

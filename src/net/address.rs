@@ -1,7 +1,8 @@
 //! Which addresses the server may be sent to by its users.
 //!
-//! Only what the internet routes to somebody else: a repository's URL must not
-//! reach the server's own services, its neighbours or the cloud's metadata.
+//! Only what the internet routes to somebody else: neither a repository's URL nor
+//! an install may reach the server's own services, its neighbours or the cloud's
+//! metadata.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,12 +22,12 @@ const REFUSED_V4: &[(&str, Ipv4Addr, u8)] = &[
     ("link-local", Ipv4Addr::new(169, 254, 0, 0), 16),
     ("private", Ipv4Addr::new(172, 16, 0, 0), 12),
     ("reserved", Ipv4Addr::new(192, 0, 0, 0), 24),
-    ("documentation", Ipv4Addr::new(192, 0, 2, 0), 24),
+    (DOCUMENTATION, Ipv4Addr::new(192, 0, 2, 0), 24),
     ("6to4 relay", Ipv4Addr::new(192, 88, 99, 0), 24),
     ("private", Ipv4Addr::new(192, 168, 0, 0), 16),
     ("benchmarking", Ipv4Addr::new(198, 18, 0, 0), 15),
-    ("documentation", Ipv4Addr::new(198, 51, 100, 0), 24),
-    ("documentation", Ipv4Addr::new(203, 0, 113, 0), 24),
+    (DOCUMENTATION, Ipv4Addr::new(198, 51, 100, 0), 24),
+    (DOCUMENTATION, Ipv4Addr::new(203, 0, 113, 0), 24),
     ("cloud platform", Ipv4Addr::new(168, 63, 129, 16), 32),
     ("multicast", Ipv4Addr::new(224, 0, 0, 0), 4),
     ("reserved", Ipv4Addr::new(240, 0, 0, 0), 4),
@@ -39,17 +40,46 @@ const REFUSED_V6: &[(&str, Ipv6Addr, u8)] = &[
     // With Teredo (2001::/32) and ORCHID.
     ("reserved", Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (
-        "documentation",
+        DOCUMENTATION,
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
         32,
     ),
     ("6to4", Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
     (
-        "documentation",
+        DOCUMENTATION,
         Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0),
         20,
     ),
 ];
+
+/// Where clouds answer their instances, outside of the link-local range.
+const METADATA: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Nobody lies there on the internet; closed test networks use them.
+pub const DOCUMENTATION: &str = "documentation";
+
+/// For hosts that the operator has named, which may lie in the operator's own
+/// network or on this machine: only what cannot be such a host is refused.
+///
+/// # Errors
+/// The address's kind.
+pub fn check_named(address: IpAddr) -> Result<(), &'static str> {
+    let address = address.to_canonical();
+    if METADATA.contains(&address) {
+        return Err("cloud platform");
+    }
+    match check(address) {
+        Err(kind @ ("unspecified" | "link-local" | "multicast" | "translated or reserved")) => {
+            Err(kind)
+        }
+        _ => Ok(()),
+    }
+}
 
 /// `Err` with the kind of address, for a message, when it is not public.
 ///
@@ -181,6 +211,34 @@ mod tests {
             "4000::1",
         ] {
             assert!(refused(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_named_host_may_be_a_neighbour_but_never_the_clouds_own() {
+        for text in [
+            "10.0.0.1",
+            "127.0.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "fd00::1",
+            "::1",
+        ] {
+            assert_eq!(check_named(text.parse().unwrap()), Ok(()), "{text}");
+        }
+        for text in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "0.0.0.0",
+            "::",
+            "fe80::1",
+            "224.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            assert!(check_named(text.parse().unwrap()).is_err(), "{text}");
         }
     }
 
