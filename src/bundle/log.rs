@@ -14,6 +14,8 @@
 //! `== attempt 2`.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -27,8 +29,6 @@ use super::redact::Redactor;
 use crate::domain::preview::Stage;
 use crate::error::{Code, Context, Result};
 
-/// Bytes of commands' output that one attempt may write.
-const OUTPUT_LIMIT: usize = 8 << 20;
 /// Those who follow are told at most this often.
 const NUDGE_EVERY: Duration = Duration::from_millis(200);
 
@@ -36,14 +36,16 @@ const NUDGE_EVERY: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub struct BuildLog {
     sender: mpsc::Sender<Message>,
+    /// Set when no more output is taken.
+    full: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 enum Message {
-    /// A line of ours: never dropped.
-    Own(String),
-    /// A line of a command: dropped when there were too many.
-    Output(String),
+    /// Where the build is: never dropped.
+    Mark(String),
+    /// A remark, or a line of a command: dropped when there were too many.
+    Line(String),
     /// Answered when everything before it is in the file.
     Flush(oneshot::Sender<()>),
 }
@@ -65,9 +67,11 @@ impl LogWriter {
 pub type Nudge = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl BuildLog {
-    /// Opens the log to append to it.
+    /// Opens the log to append to it. Of what commands and remarks write,
+    /// `limit` bytes are kept.
     pub async fn open(
         path: &Path,
+        limit: u64,
         redactor: Redactor,
         nudge: Nudge,
     ) -> Result<(BuildLog, LogWriter)> {
@@ -79,24 +83,34 @@ impl BuildLog {
             .await
             .or_internal("open the build log")?;
         let (sender, receiver) = mpsc::channel(1024);
+        let full = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             file,
             redactor,
             nudge,
-            output: 0,
+            limit,
+            left: limit,
+            full: Arc::clone(&full),
         };
         let task = tokio::spawn(writer.run(receiver));
-        Ok((BuildLog { sender }, LogWriter { task }))
+        Ok((BuildLog { sender, full }, LogWriter { task }))
     }
 
     /// A remark of HiveSync's own.
     pub async fn note(&self, text: impl Into<String>) {
-        self.send(Message::Own(text.into())).await;
+        self.send(Message::Line(text.into())).await;
+    }
+
+    /// Whether further output is thrown away: whoever reads it from a command
+    /// need not cut it into lines any more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// A command that is about to run.
     pub async fn command(&self, text: &str) {
-        self.send(Message::Own(format!("$ {text}"))).await;
+        self.send(Message::Mark(format!("$ {text}"))).await;
     }
 
     /// A line that a command has written.
@@ -106,22 +120,27 @@ impl BuildLog {
         } else {
             line.to_owned()
         };
-        self.send(Message::Output(line)).await;
+        self.send(Message::Line(line)).await;
+    }
+
+    /// Why the attempt ends here.
+    pub async fn ending(&self, text: String) {
+        self.send(Message::Mark(text)).await;
     }
 
     pub async fn attempt(&self, number: u32) {
-        self.send(Message::Own(format!("== attempt {number}")))
+        self.send(Message::Mark(format!("== attempt {number}")))
             .await;
     }
 
     pub async fn stage_begins(&self, stage: Stage) {
-        self.send(Message::Own(format!("== {}", stage.as_str())))
+        self.send(Message::Mark(format!("== {}", stage.as_str())))
             .await;
     }
 
     pub async fn stage_done(&self, stage: Stage, took: Duration) {
         let text = format!("== {} done {:.1}s", stage.as_str(), took.as_secs_f64());
-        self.send(Message::Own(text)).await;
+        self.send(Message::Mark(text)).await;
     }
 
     pub async fn stage_failed(&self, stage: Stage, took: Duration, code: Code) {
@@ -131,7 +150,7 @@ impl BuildLog {
             took.as_secs_f64(),
             code.as_str()
         );
-        self.send(Message::Own(text)).await;
+        self.send(Message::Mark(text)).await;
     }
 
     /// Returns when everything written so far is in the file.
@@ -151,7 +170,10 @@ struct Writer {
     file: File,
     redactor: Redactor,
     nudge: Nudge,
-    output: usize,
+    limit: u64,
+    /// Bytes of `limit` that are not used yet.
+    left: u64,
+    full: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -183,8 +205,8 @@ impl Writer {
         let mut flushed = Vec::new();
         for message in messages {
             match message {
-                Message::Own(line) => self.append(&mut bytes, &line),
-                Message::Output(line) => self.append_output(&mut bytes, &line),
+                Message::Mark(line) => self.append(&mut bytes, &line),
+                Message::Line(line) => self.append_line(&mut bytes, &line),
                 Message::Flush(done) => flushed.push(done),
             }
         }
@@ -205,21 +227,23 @@ impl Writer {
         bytes.push(b'\n');
     }
 
-    fn append_output(&mut self, bytes: &mut Vec<u8>, line: &str) {
-        if self.output > OUTPUT_LIMIT {
+    fn append_line(&mut self, bytes: &mut Vec<u8>, line: &str) {
+        if self.full.load(Ordering::Relaxed) {
             return;
         }
-        self.output += line.len() + 1;
-        if self.output > OUTPUT_LIMIT {
-            self.append(
-                bytes,
-                &format!(
-                    "... the output is over {} MiB: the rest is left out",
-                    OUTPUT_LIMIT >> 20
-                ),
-            );
-        } else {
-            self.append(bytes, line);
+        let before = bytes.len();
+        self.append(bytes, line);
+        let more = (bytes.len() - before) as u64;
+        if let Some(left) = self.left.checked_sub(more) {
+            self.left = left;
+            return;
         }
+        bytes.truncate(before);
+        self.full.store(true, Ordering::Relaxed);
+        let cut = format!(
+            "... the output is over {} MB (BUILD_LOG_MB): the rest is left out",
+            self.limit >> 20
+        );
+        self.append(bytes, &cut);
     }
 }

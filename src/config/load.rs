@@ -6,7 +6,8 @@ use super::settings as s;
 use super::sources::{Layer, Origin, Sources};
 use super::values::{Row, Values};
 use super::{
-    Accounts, Builds, Config, Log, Previews, Secret, Server, SourceLimits, Tiers, secrets,
+    Accounts, BuildLimits, Builds, Config, Log, Previews, Secret, Server, SourceLimits, Tiers,
+    secrets,
 };
 use crate::clock::{Random, SystemEntropy};
 use crate::data_dir::DataDir;
@@ -205,6 +206,7 @@ fn data_dir(values: &mut Values, sources: &Sources) -> PathBuf {
 
 fn assemble(v: &mut Values, sources: &Sources) -> Draft {
     let local_dev_mode = v.get(&s::LOCAL_DEV_MODE);
+    let min_free_disk_bytes = v.get(&s::MIN_FREE_DISK_MB);
     let config_file = v.find_path(&s::HIVESYNC_CONFIG);
     if config_file.is_none() {
         // The file beside the data is in use without being named.
@@ -227,7 +229,7 @@ fn assemble(v: &mut Values, sources: &Sources) -> Draft {
             level: v.get(&s::LOG_LEVEL),
             format: v.get(&s::LOG_FORMAT),
         },
-        min_free_disk_bytes: v.get(&s::MIN_FREE_DISK_MB),
+        min_free_disk_bytes,
         tiers: tiers(v),
         secrets: known_secrets(v, &data_dir, local_dev_mode),
         accounts: accounts(v, local_dev_mode),
@@ -239,7 +241,7 @@ fn assemble(v: &mut Values, sources: &Sources) -> Draft {
             bundle_ttl: v.get(&s::PREVIEW_BUNDLE_TTL_HOURS),
             host: v.find(&s::PREVIEW_HOST),
         },
-        builds: builds(v),
+        builds: builds(v, min_free_disk_bytes),
         sources: SourceLimits {
             allowed_hosts: v.find(&s::SOURCE_ALLOWED_HOSTS).unwrap_or_default(),
             max_upload_bytes: v.get(&s::UPLOAD_MAX_MB),
@@ -364,7 +366,7 @@ fn accounts(v: &mut Values, local_dev_mode: bool) -> Accounts {
     }
 }
 
-fn builds(v: &mut Values) -> Builds {
+fn builds(v: &mut Values, free_bytes: u64) -> Builds {
     let concurrency = v.get(&s::PREVIEW_BUILDER_CONCURRENCY);
     let per_project = v.get_or(&s::PREVIEW_PROJECT_CONCURRENCY, &concurrency.to_string());
     if usize::try_from(per_project).is_ok_and(|per_project| per_project > concurrency) {
@@ -382,5 +384,13 @@ fn builds(v: &mut Values) -> Builds {
         per_project,
         sandbox: v.get(&s::SANDBOX),
         npmrc,
+        limits: BuildLimits {
+            memory_bytes: v.get(&s::BUILD_MEMORY_MB),
+            processes: v.get(&s::BUILD_PROCESSES),
+            disk_bytes: v.get(&s::BUILD_DISK_MB),
+            file_bytes: v.get(&s::BUILD_FILE_MB),
+            log_bytes: v.get(&s::BUILD_LOG_MB),
+            free_bytes,
+        },
     }
 }

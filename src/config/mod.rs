@@ -167,6 +167,24 @@ pub struct Builds {
     /// `BUILD_NPMRC`: a file with the registry's address, proxy, CA file and
     /// credentials for the install stage.
     pub npmrc: Option<PathBuf>,
+    pub limits: BuildLimits,
+}
+
+/// What one build may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildLimits {
+    /// `BUILD_MEMORY_MB`, default 3072: of all its processes together.
+    pub memory_bytes: u64,
+    /// `BUILD_PROCESSES`, default 1024: processes and threads.
+    pub processes: u64,
+    /// `BUILD_DISK_MB`, default 4096: of all that it writes.
+    pub disk_bytes: u64,
+    /// `BUILD_FILE_MB`, default 1024: of any one file.
+    pub file_bytes: u64,
+    /// `BUILD_LOG_MB`, default 8: of one attempt's output.
+    pub log_bytes: u64,
+    /// `MIN_FREE_DISK_MB`: what a build must leave free on the disk.
+    pub free_bytes: u64,
 }
 
 #[derive(Clone, Debug)]

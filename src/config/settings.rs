@@ -131,6 +131,16 @@ settings! {
             "How builds are walled off: the best level that works here, only the strongest, or (trusted projects only) not at all.";
         BUILD_NPMRC: PathBuf = Unset, Path("the path of an .npmrc file"), parse::path,
             "Registry address, proxy, CA file and credentials for installing dependencies.";
+        BUILD_MEMORY_MB: u64 = Value("3072"), number(64, 1 << 24, "MB"), parse::mebibytes,
+            "The memory that all processes of one build may use together.";
+        BUILD_PROCESSES: u64 = Value("1024"), number(16, 1 << 20, "processes"), parse::text,
+            "Processes and threads of one build at a time.";
+        BUILD_DISK_MB: u64 = Value("4096"), number(16, 1 << 30, "MB"), parse::mebibytes,
+            "What one build may write: its checkout, what it installs, its output.";
+        BUILD_FILE_MB: u64 = Value("1024"), number(1, 1 << 30, "MB"), parse::mebibytes,
+            "The largest file that a build may write.";
+        BUILD_LOG_MB: u64 = Value("8"), number(1, 1 << 12, "MB"), parse::mebibytes,
+            "What one build may write to its log; the rest is left out.";
     }
     "Sources" {
         SOURCE_ALLOWED_HOSTS: Vec<String> = Unset, List("hosts such as git.lan or git.lan:3000"), parse::hosts,

@@ -1,7 +1,7 @@
 //! What a build can and cannot do inside its wall.
 
 use hivesync::bundle::sandbox::Sandbox;
-use hivesync::config::SandboxChoice;
+use hivesync::config::{Config, SandboxChoice};
 use hivesync::domain::preview::{Platform, SandboxLevel};
 use hivesync::domain::project::ProjectConfig;
 
@@ -9,7 +9,9 @@ use crate::builder::{Builder, Tree};
 
 #[test]
 fn the_canary_proves_the_level() {
-    let sandbox = Sandbox::probe(SandboxChoice::Auto);
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = Config::for_tests(folder.path()).builds.limits;
+    let sandbox = Sandbox::probe(SandboxChoice::Auto, limits);
     assert_eq!(
         sandbox.level(),
         Some(SandboxLevel::Isolated),
@@ -17,7 +19,7 @@ fn the_canary_proves_the_level() {
         sandbox.refusal()
     );
     assert!(sandbox.toolchain().is_some());
-    let none = Sandbox::probe(SandboxChoice::None);
+    let none = Sandbox::probe(SandboxChoice::None, limits);
     assert_eq!(none.level(), Some(SandboxLevel::None));
     assert!(none.level_for(false).is_err());
     assert!(none.level_for(true).is_ok());

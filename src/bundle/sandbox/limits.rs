@@ -10,24 +10,22 @@ use std::path::PathBuf;
 use rustix::process::{Resource, getrlimit};
 
 use super::on_path;
+use crate::config::BuildLimits;
 use crate::domain::preview::SandboxLevel;
 
-/// Processes and threads of one build. Counted per sandbox since Linux 5.14;
-/// root is not held by it.
-const PROCESSES: u64 = 4096;
 const OPEN_FILES: u64 = 65_536;
-/// Bytes of any one file.
-const FILE_SIZE: u64 = 4 << 30;
 
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
+    ceilings: BuildLimits,
     prlimit: Option<PathBuf>,
     choom: Option<PathBuf>,
 }
 
 impl Limits {
-    pub(super) fn find() -> Self {
+    pub(super) fn find(ceilings: BuildLimits) -> Self {
         Self {
+            ceilings,
             prlimit: on_path("prlimit"),
             choom: on_path("choom"),
         }
@@ -44,12 +42,13 @@ impl Limits {
         if let Some(prlimit) = &self.prlimit {
             words.push(prlimit.into());
             words.push("--core=0".into());
-            words.push(limit("--fsize", Resource::Fsize, FILE_SIZE));
+            words.push(limit("--fsize", Resource::Fsize, self.ceilings.file_bytes));
             words.push(limit("--nofile", Resource::Nofile, OPEN_FILES));
+            // Counted per sandbox since Linux 5.14; root is not held by it.
             // Outside a user namespace the count would take in everything else
             // that our user runs.
             if level == SandboxLevel::Isolated {
-                words.push(limit("--nproc", Resource::Nproc, PROCESSES));
+                words.push(limit("--nproc", Resource::Nproc, self.ceilings.processes));
             }
             words.push("--".into());
         }

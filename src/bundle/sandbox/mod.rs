@@ -24,7 +24,7 @@ pub use cell::{Access, Cell};
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;
 
-use crate::config::SandboxChoice;
+use crate::config::{BuildLimits, SandboxChoice};
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Error, Result};
 
@@ -41,6 +41,8 @@ struct Inner {
     refusal: Option<String>,
     bubblewrap: Option<isolated::Bubblewrap>,
     limits: limits::Limits,
+    /// What one build may use up.
+    ceilings: BuildLimits,
     toolchain: Option<Toolchain>,
 }
 
@@ -48,9 +50,9 @@ impl Sandbox {
     /// Finds the tools and runs the canary. Blocks for about a tenth of a
     /// second.
     #[must_use]
-    pub fn probe(choice: SandboxChoice) -> Sandbox {
+    pub fn probe(choice: SandboxChoice, ceilings: BuildLimits) -> Sandbox {
         let located = Toolchain::locate();
-        let limits = limits::Limits::find();
+        let limits = limits::Limits::find(ceilings);
         let proved = match choice {
             SandboxChoice::None => None,
             SandboxChoice::Auto | SandboxChoice::Isolated => {
@@ -75,6 +77,7 @@ impl Sandbox {
                 refusal,
                 bubblewrap,
                 limits,
+                ceilings,
                 toolchain,
             }),
         }
@@ -84,6 +87,12 @@ impl Sandbox {
     #[must_use]
     pub fn level(&self) -> Option<SandboxLevel> {
         self.inner.level
+    }
+
+    /// What one build may use up.
+    #[must_use]
+    pub fn ceilings(&self) -> BuildLimits {
+        self.inner.ceilings
     }
 
     /// Why builds are refused, and what to install; `None` when they are not.

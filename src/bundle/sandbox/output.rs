@@ -41,6 +41,12 @@ pub(super) async fn pump(streams: Streams, log: BuildLog) -> Vec<u8> {
             if read == 0 {
                 break;
             }
+            // Still read, or the command would wait for ever; cutting a
+            // gigabyte into lines that nobody keeps is another matter.
+            if log.is_full() {
+                lines.pending.clear();
+                continue;
+            }
             for line in lines.feed(&chunk[..read]) {
                 log.output(&line).await;
             }

@@ -40,6 +40,7 @@ pub(super) async fn build(
     let id = progress.preview().id.clone();
     let (log, writer) = BuildLog::open(
         &app.data.build_log(&id),
+        app.config.builds.limits.log_bytes,
         Redactor::new(npmrc.secrets()),
         nudge(app, topic::log(&id)),
     )
@@ -56,7 +57,7 @@ pub(super) async fn build(
     };
     let result = stages.run().await;
     if let Err(error) = &result {
-        log.note(ending(error)).await;
+        log.ending(ending(error)).await;
     }
     drop(log);
     // Whoever sees the end of the preview sees the whole log.
