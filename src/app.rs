@@ -67,6 +67,7 @@ impl App {
                 .await
                 .or_internal("open the stores")??
         };
+        stop_point!(RecoveryOpened);
         if config.tiers.profile == Profile::Embedded {
             // The lock on the file says that no other process runs a job.
             let left = engines.queue.expire_all_leases().await?;
@@ -77,6 +78,7 @@ impl App {
                 );
             }
         }
+        stop_point!(RecoveryReleased);
         Ok(Arc::new(Self {
             started_at: clock.now(),
             repos: Repos::new(&engines.data, &config.sources),

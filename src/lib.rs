@@ -18,6 +18,17 @@
 //! [`app::App`] as the state that they are given, and services name the types
 //! of the jobs that they enqueue. Only `app` names an adapter. Any other edge
 //! that goes up fails `tests/layering.rs`.
+//!
+//! `stop_points` is for tests, and no release build has it.
+
+/// Marks a place at which the crash tests may end or hold the process; nothing
+/// in a release build.
+macro_rules! stop_point {
+    ($point:ident) => {
+        #[cfg(debug_assertions)]
+        $crate::stop_points::reach($crate::stop_points::Point::$point);
+    };
+}
 
 pub mod app;
 pub mod blobs;
@@ -35,5 +46,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod net;
 pub mod services;
+#[cfg(debug_assertions)]
+pub mod stop_points;
 pub mod store;
 pub mod worker;

@@ -114,7 +114,9 @@ impl Blobs for ObjectBlobs {
         let location = ObjectPath::from(key.as_str());
         let folder = LocalFolder::of(self.local.as_deref(), key);
         blocking(folder.as_ref(), LocalFolder::make).await?;
+        stop_point!(BlobBefore);
         let stored = self.upload(&location, &mut source).await;
+        stop_point!(BlobAfter);
         if stored.is_ok() {
             blocking(folder.as_ref(), LocalFolder::close_to_others).await?;
         } else {

@@ -137,7 +137,9 @@ pub fn pack(
         .map_err(io::IntoInnerError::into_error)
         .or_internal(what)?;
     file.sync_all().or_internal(what)?;
+    stop_point!(PackageBeforeRename);
     fs::rename(&aside, target).or_internal(what)?;
+    stop_point!(PackageAfter);
     let size = file.metadata().or_internal(what)?.len();
     let sha256 = HEXLOWER.encode(&digest(target).or_internal(what)?);
     Ok(Packed { size, sha256 })

@@ -69,6 +69,7 @@ async fn purge(app: &App, project: ProjectId) -> Result<()> {
         let mut batch = Batch::new();
         for preview in &page.items {
             remove_files(app, preview).await?;
+            stop_point!(PurgeMiddle);
             batch = batch.delete(RecordKey::Preview(preview.id.clone()), Expect::Any);
         }
         app.store.commit(batch).await?;

@@ -75,6 +75,7 @@ pub async fn run(
             return Err(JobError::fail(Error::new(Code::Cancelled, "the sync was cancelled")));
         }
     }
+    stop_point!(SyncBefore);
     sources::mark_synced(app, project_id, Some(claim))
         .await
         .map_err(|error| match error.code {

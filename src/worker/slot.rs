@@ -61,7 +61,10 @@ impl Slot {
         };
         while !stopping.is_cancelled() {
             match app.queue.claim(&request).await {
-                Ok(Some((claim, job))) => work_off(&worker, claim, job).await,
+                Ok(Some((claim, job))) => {
+                    stop_point!(ClaimAfter);
+                    work_off(&worker, claim, job).await;
+                }
                 Ok(None) => {
                     tokio::select! {
                         () = app.queue.wait(&request.queues) => {}
@@ -96,7 +99,10 @@ async fn work_off(worker: &Worker, claim: Claim, job: Job) {
     let written = match outcome {
         Outcome::Ended(Ok(batch)) => {
             tracing::info!("the job is done");
-            worker.app.queue.complete(&claim, batch).await
+            stop_point!(CompleteBefore);
+            let completed = worker.app.queue.complete(&claim, batch).await;
+            stop_point!(CompleteAfter);
+            completed
         }
         Outcome::Ended(Err(failure)) => fail(worker, Some(&work), &claim, &job, failure).await,
         Outcome::Halted => release(worker, &work, &claim, &job).await,
@@ -199,7 +205,9 @@ async fn fail(
         code: error.code.as_str().to_owned(),
         message: error.message.clone().into_owned(),
     };
+    stop_point!(FailBefore);
     let state = app.queue.fail(claim, failure, retry_at, batch).await?;
+    stop_point!(FailAfter);
     tracing::debug!(?state, "the failure is written");
     Ok(())
 }
@@ -207,6 +215,7 @@ async fn fail(
 async fn release(worker: &Worker, work: &Work, claim: &Claim, job: &Job) -> Result<()> {
     tracing::info!("the job is handed back");
     let batch = work.released(&worker.app, job).await?;
+    stop_point!(ReleaseBefore);
     worker.app.queue.release(claim, batch).await
 }
 

@@ -34,6 +34,7 @@ pub(super) async fn sweep(app: &App) {
             if let Err(e) = remove_tree(&path) {
                 tracing::warn!(path = %path.display(), error = %e, "could not be removed");
             }
+            stop_point!(RecoverySweep);
         }
     });
     let _ = swept.await;

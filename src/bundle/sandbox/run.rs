@@ -179,6 +179,7 @@ impl Cell {
             }
         };
         let child = process.spawn()?;
+        stop_point!(BuildSpawned);
         // `process` holds our ends of the pipes for writing: it must go before
         // the streams can end.
         drop(process);

@@ -216,7 +216,9 @@ impl Repos {
             written.map(|()| (repo, turn))
         })
         .await?;
+        stop_point!(UploadWritten);
         let commit = settle(&repo, branch, parent).await?;
+        stop_point!(UploadMoved);
         drop(turn);
         Ok(Imported {
             commit,

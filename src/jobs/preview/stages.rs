@@ -168,6 +168,7 @@ impl Stages<'_> {
                 ) => checkout?,
                 () = cancel.cancelled() => return Err(cancelled()),
             };
+            stop_point!(CheckoutAfter);
             for path in &checkout.left_out {
                 log.note(format!(
                     "left out {path}: a link that points out of the tree"

@@ -40,6 +40,7 @@ pub async fn cancel(app: &App, actor: &Actor, id: &JobId) -> Result<Preview> {
         );
         match app.store.commit(batch).await {
             Ok(_) => {
+                stop_point!(CancelAfter);
                 announce_end(app, id).await;
                 return Ok(preview);
             }

@@ -116,7 +116,9 @@ async fn decide(app: &App, request: &Request) -> Result<JobId> {
     for older in &replaced {
         batch = supersede(batch, older, request, now);
     }
+    stop_point!(EnqueueBefore);
     app.store.commit(batch).await?;
+    stop_point!(EnqueueAfter);
     for older in replaced {
         announce_end(app, &older.value.id).await;
     }

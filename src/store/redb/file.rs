@@ -32,6 +32,9 @@ pub(super) fn plain_opener() -> Opener {
         Builder::new()
             .set_cache_size(CACHE)
             .set_check_integrity_on_open(check)
+            .set_repair_callback(|_| {
+                stop_point!(RecoveryRepair);
+            })
             .open(path)
     })
 }
@@ -151,6 +154,7 @@ fn create(path: &Path) -> Result<()> {
     schema::create(&db).map_err(Halt::into_error)?;
     db.close()
         .map_err(|error| Failure::of(&error.into()).to_error())?;
+    stop_point!(CreateBeforeRename);
     fs::rename(&new, path)
         .and_then(|()| sync_folder(path))
         .or_code(Code::DependencyFailure, &what)

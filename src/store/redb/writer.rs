@@ -227,7 +227,9 @@ impl Worker {
                 return Ok(None);
             }
             let news = unit.finish()?;
+            stop_point!(CommitBefore);
             txn.commit()?;
+            stop_point!(CommitAfter);
             Ok(news)
         })
     }
