@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+
+use crate::domain::path::plain;
 
 /// Bytes of a manifest, a lockfile or a configuration file.
 const LARGEST: u64 = 64 << 20;
@@ -51,15 +53,7 @@ pub fn within(root: &Path, path: &Path) -> Option<PathBuf> {
 /// is the folder itself.
 #[must_use]
 pub fn relative(text: &str) -> Option<PathBuf> {
-    let mut path = PathBuf::new();
-    for component in Path::new(text).components() {
-        match component {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
-        }
-    }
-    Some(path)
+    plain(text).map(PathBuf::from)
 }
 
 /// `dir` as the project's owner names it: relative to the top of the tree.

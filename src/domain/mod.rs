@@ -2,6 +2,7 @@
 
 pub mod ids;
 pub mod job;
+pub mod path;
 pub mod preview;
 pub mod project;
 pub mod user;

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{ProjectId, UserId};
 use crate::clock::Timestamp;
+use crate::domain::path::is_plain;
 use crate::error::{Error, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,10 +138,9 @@ fn is_clean_path(path: &str) -> bool {
     path.len() <= 255
         && !path.starts_with('-')
         && !path.contains(|c: char| c.is_control() || c == '\\' || c == ':')
-        && path.split('/').all(|part| {
-            // Git's own folder is never a part of a tree.
-            !matches!(part, "" | "." | "..") && !part.eq_ignore_ascii_case(".git")
-        })
+        && is_plain(path)
+        // Git's own folder is never a part of a tree.
+        && !path.split('/').any(|part| part.eq_ignore_ascii_case(".git"))
 }
 
 fn is_script_name(name: &str) -> bool {

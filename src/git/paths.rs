@@ -4,6 +4,7 @@
 //! file system that a clone may meet: what is `.git` on one of them is refused
 //! on all.
 
+use crate::domain::path::{is_plain, plain};
 use crate::error::{Error, Result};
 
 /// Bytes of a whole path; a build's folder stands before it.
@@ -38,25 +39,25 @@ pub fn normalise(raw: &str) -> Result<Option<String>> {
     if raw.chars().any(char::is_control) {
         return refuse("a path with a control character");
     }
-    let parts: Vec<&str> = raw
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
-    let Some(first) = parts.first() else {
-        return Ok(None);
-    };
-    if parts.contains(&"..") {
+    let Some(path) = plain(raw) else {
         return refuse("a path that leads outside of it");
+    };
+    if path.is_empty() {
+        return Ok(None);
     }
-    if matches!(first.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic()) {
+    if path.split('/').next().is_some_and(is_drive) {
         return refuse("an absolute path");
     }
-    let path = parts.join("/");
-    if path.len() > MAX_PATH || parts.len() > MAX_DEPTH || parts.iter().any(|p| p.len() > MAX_NAME)
-    {
+    let deep = path.split('/').count() > MAX_DEPTH;
+    if deep || path.len() > MAX_PATH || path.split('/').any(|part| part.len() > MAX_NAME) {
         return refuse("a path that is too long or too deep");
     }
     Ok(Some(path))
+}
+
+/// `C:`, where Windows begins an absolute path.
+fn is_drive(name: &str) -> bool {
+    matches!(name.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic())
 }
 
 /// Whether a name means `.git` on any file system: in any case, with the
@@ -120,9 +121,7 @@ pub fn requested(raw: &str) -> Result<String> {
         .filter(|path| !path.is_empty())
         .unwrap_or(raw);
     let well_formed = path.is_empty()
-        || (path.len() <= MAX_PATH
-            && !path.chars().any(char::is_control)
-            && path.split('/').all(|part| !matches!(part, "" | "." | "..")));
+        || (path.len() <= MAX_PATH && !path.chars().any(char::is_control) && is_plain(path));
     if well_formed {
         Ok(path.to_owned())
     } else {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use tokio::io::AsyncWriteExt;
@@ -13,6 +13,7 @@ use super::{Reader, expired, open};
 use crate::app::App;
 use crate::blobs::BlobKey;
 use crate::domain::JobId;
+use crate::domain::path::plain;
 use crate::domain::preview::{Platform, Preview};
 use crate::error::{Code, Context, Error, Result};
 
@@ -139,13 +140,10 @@ fn unpack_site(zip: fs::File, into: &Path, limit: u64) -> io::Result<()> {
 #[must_use]
 pub fn inside(text: &str) -> Option<PathBuf> {
     let text = text.strip_prefix('/').unwrap_or(text);
-    if text.is_empty() || text.contains(['\\', '\0']) {
-        return None;
-    }
-    let path = PathBuf::from(text);
-    path.components()
-        .all(|part| matches!(part, Component::Normal(_)))
-        .then_some(path)
+    // To some clients a backslash is a slash.
+    plain(text)
+        .filter(|path| !path.is_empty() && !path.contains('\\'))
+        .map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -206,10 +204,18 @@ mod tests {
 
     #[test]
     fn names_stay_inside() {
-        for good in ["a", "/a/b.js", "a/b/c", "..a/b", "assets/%2e%2e"] {
+        for good in [
+            "a",
+            "/a/b.js",
+            "a/b/c",
+            "..a/b",
+            "assets/%2e%2e",
+            "a/",
+            "./a",
+        ] {
             assert!(inside(good).is_some(), "{good}");
         }
-        for bad in ["", "/", "..", "../a", "a/../b", "//a", "a\\b", "a\0", "./a"] {
+        for bad in ["", "/", "..", "../a", "a/../b", "//a", "a\\b", "a\0"] {
             assert!(inside(bad).is_none(), "{bad}");
         }
     }
