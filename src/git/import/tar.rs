@@ -25,6 +25,8 @@ pub(super) struct TarGz {
     size: u64,
     /// Bytes of the tar, with its headers and with what is skipped in it.
     max_stream: u64,
+    /// What is told: the limit as the operator set it.
+    max_unpacked: u64,
     max_files: u64,
 }
 
@@ -38,6 +40,7 @@ impl TarGz {
             file,
             size,
             max_stream: config.max_unpacked_bytes.saturating_mul(2),
+            max_unpacked: config.max_unpacked_bytes,
             max_files: config.max_files,
         })
     }
@@ -61,10 +64,10 @@ impl Intake for TarGz {
                     format!(
                         "the archive unpacks to more than {} bytes; leave out what is not source, or \
                          raise UPLOAD_MAX_UNPACKED_MB",
-                        self.max_stream
+                        self.max_unpacked
                     ),
                 )
-                .with("limit", self.max_stream)
+                .with("limit", self.max_unpacked)
             } else {
                 error
             }
