@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, statvfs};
 
+use crate::disk;
 use crate::domain::{JobId, ProjectId};
 use crate::error::{Code, Context, Error, Result};
 
@@ -241,12 +242,8 @@ fn unwritable(root: &Path, path: &Path, cause: &io::Error) -> Error {
     let uid = rustix::process::geteuid().as_raw();
     let advice = advice(root, existing, owner, uid, cause);
     let path = path.display();
-    let code = match cause.kind() {
-        io::ErrorKind::StorageFull => Code::StorageFull,
-        _ => Code::DependencyFailure,
-    };
     Error::new(
-        code,
+        disk::code_of(cause, Code::DependencyFailure),
         format!("cannot write the data folder: {path} ({cause}); {advice}, or set DATA_DIR"),
     )
 }
@@ -262,7 +259,7 @@ fn advice(root: &Path, existing: &Path, owner: Option<u32>, uid: u32, cause: &io
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{shown} is on a read-only file system: mount a writable volume there")
         }
-        io::ErrorKind::StorageFull => format!("the disk of {shown} is full: make room"),
+        _ if disk::is_full(cause) => format!("the disk of {shown} is full: make room"),
         _ => {
             let owner = owner.map_or_else(|| "an unknown uid".to_owned(), |o| format!("uid {o}"));
             // Only what lies within the data folder is given to us: never a

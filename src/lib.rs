@@ -3,7 +3,7 @@
 //! The map of the modules, and who may use whom:
 //!
 //! ```text
-//! domain, clock, error         plain values; used by everyone
+//! domain, clock, error, disk   plain values and what they mean; used by everyone
 //! config, data_dir, lifecycle  what the operator decides; where files lie; the stop
 //! store, ephemeral, blobs      the ports, their adapters in the same folder
 //! net                          which addresses may be spoken to
@@ -37,6 +37,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
+pub mod disk;
 pub mod domain;
 pub mod ephemeral;
 pub mod error;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Plain values and the rules of the process's life: used by everyone.
-const VALUES: &[&str] = &["clock", "domain", "error"];
+const VALUES: &[&str] = &["clock", "disk", "domain", "error"];
 const SETTINGS: &[&str] = &["config", "data_dir", "lifecycle"];
 const PORTS: &[&str] = &["store", "ephemeral", "blobs"];
 const SOURCES_AND_BUNDLES: &[&str] = &["git", "bundle"];
@@ -44,9 +44,10 @@ fn rule() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
         ("clock", vec![]),
         ("error", vec![]),
+        ("disk", vec!["error"]),
         ("domain", vec!["clock", "error"]),
         ("lifecycle", vec!["error"]),
-        ("data_dir", vec!["domain", "error"]),
+        ("data_dir", vec!["disk", "domain", "error"]),
         ("config", with(&[VALUES, &["data_dir"]])),
         ("store", with(&[VALUES, SETTINGS])),
         ("ephemeral", with(&[VALUES, SETTINGS])),

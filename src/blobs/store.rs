@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::folder::LocalFolder;
 use super::{BlobInfo, BlobKey, Blobs};
 use crate::clock::Timestamp;
+use crate::disk;
 use crate::error::{Code, Context, Error, Result};
 
 pub struct ObjectBlobs {
@@ -211,26 +212,8 @@ fn failed(what: &str, location: &ObjectPath, cause: object_store::Error) -> Erro
     if matches!(cause, object_store::Error::NotFound { .. }) {
         return absent(location);
     }
-    let code = if is_disk_full(&cause) {
-        Code::StorageFull
-    } else {
-        Code::DependencyFailure
-    };
+    let code = disk::code_of(&cause, Code::DependencyFailure);
     Error::new(code, format!("could not {what} {location}")).caused_by(cause)
-}
-
-fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return matches!(
-                io.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            );
-        }
-        next = cause.source();
-    }
-    false
 }
 
 /// The next part of the file; shorter than a part only at the file's end.
@@ -295,11 +278,7 @@ async fn blocking(
         .await
         .or_internal("prepare the folder of a bundle")?
         .map_err(|e| {
-            let code = if is_disk_full(&e) {
-                Code::StorageFull
-            } else {
-                Code::DependencyFailure
-            };
+            let code = disk::code_of(&e, Code::DependencyFailure);
             Error::new(code, "could not prepare the folder of a bundle").caused_by(e)
         })
 }

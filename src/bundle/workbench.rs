@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::detect::Plan;
 use super::log::BuildLog;
 use super::sandbox::{Access, Cell, Command, Ended, Output, Sandbox};
+use crate::disk::remove_tree;
 use crate::domain::JobId;
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Context, Error, Result};
@@ -263,31 +263,4 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path)
         .or_internal("make a folder of the build")
-}
-
-/// Removes `dir` and what is in it; no error when it is not there.
-///
-/// A killed build's last write may race with us, hence the second try. Links
-/// are removed, never followed.
-pub fn remove_tree(dir: &Path) -> io::Result<()> {
-    for _ in 0..3 {
-        match fs::remove_dir_all(dir) {
-            Ok(()) => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => unlock(dir),
-            Err(_) => {}
-        }
-    }
-    fs::remove_dir_all(dir)
-}
-
-/// Builds may leave folders that their owner cannot write.
-fn unlock(dir: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            unlock(&entry.path());
-        }
-    }
 }

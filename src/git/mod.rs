@@ -30,6 +30,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::config::SourceLimits;
 use crate::data_dir::DataDir;
+use crate::disk::remove_tree;
 use crate::domain::ProjectId;
 use crate::error::{Code, Context, Error, Result};
 use crate::net::resolve::{Resolver, SystemResolver};
@@ -76,12 +77,13 @@ impl Repos {
         let doomed = self.aside(project, "old");
         blocking(move || {
             let _turn = turn;
-            remove_tree(&doomed)?;
+            let what = "remove a project's repository";
+            remove_tree(&doomed).or_internal(what)?;
             // Renamed first, so that no reader meets half a repository.
             match fs::rename(&repo, &doomed) {
-                Ok(()) => remove_tree(&doomed),
+                Ok(()) => remove_tree(&doomed).or_internal(what),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                Err(e) => Err(e).or_internal("remove a project's repository"),
+                Err(e) => Err(e).or_internal(what),
             }
         })
         .await
@@ -139,7 +141,7 @@ impl Workshop {
             sweep(&self.repo);
             return Ok(&self.repo);
         }
-        remove_tree(&self.unborn)?;
+        remove_tree(&self.unborn).or_internal("remove an unfinished repository")?;
         cli::Git::outside()
             .durable()
             .args(["init", "--quiet", "--bare", "--template="])
@@ -183,15 +185,6 @@ fn sweep(repo: &Path) {
 
 fn has_extension(name: &str, extension: &str) -> bool {
     Path::new(name).extension().is_some_and(|e| e == extension)
-}
-
-fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).or_internal("remove a project's repository")
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Runs blocking work off the async threads.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::blobs::BlobKey;
+use crate::disk::remove_tree;
 use crate::domain::ProjectId;
 use crate::domain::job::{Priority, Queue};
 use crate::domain::preview::Preview;
@@ -92,8 +93,11 @@ async fn remove_files(app: &App, preview: &Preview) -> Result<()> {
 }
 
 async fn remove_folder(path: &Path) -> Result<()> {
-    absent_is_fine(tokio::fs::remove_dir_all(path).await)
-        .or_internal("remove a deleted project's folder")
+    let (what, path) = ("remove a deleted project's folder", path.to_owned());
+    tokio::task::spawn_blocking(move || remove_tree(&path))
+        .await
+        .or_internal(what)?
+        .or_internal(what)
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

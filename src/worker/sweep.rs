@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::app::App;
 use crate::bundle::deps;
 use crate::bundle::sandbox::kill_leftovers;
-use crate::bundle::workbench::remove_tree;
 use crate::data_dir::DataDir;
+use crate::disk::remove_tree;
 use crate::domain::JobId;
 use crate::domain::job::JobState;
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::bundle::workbench::remove_tree;
+use crate::disk::remove_tree;
 use crate::domain::job::{Job, Queue};
 use crate::domain::preview::{BuildError, Preview, PreviewStatus};
 use crate::domain::{JobId, ProjectId};

@@ -7,6 +7,7 @@ use futures::{Stream, StreamExt};
 use tokio::io::AsyncWriteExt;
 
 use crate::app::App;
+use crate::disk;
 use crate::domain::ProjectId;
 use crate::domain::project::Source;
 use crate::error::{Code, Context, Error, Result};
@@ -120,13 +121,8 @@ fn too_large(limit: u64) -> Error {
 }
 
 fn no_room(cause: std::io::Error) -> Error {
-    let code = if cause.kind() == std::io::ErrorKind::StorageFull {
-        Code::StorageFull
-    } else {
-        Code::InternalError
-    };
     Error::new(
-        code,
+        disk::code_of(&cause, Code::InternalError),
         "the upload could not be stored; the server's disk may be full",
     )
     .caused_by(cause)

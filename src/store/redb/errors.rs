@@ -1,8 +1,7 @@
 //! What went wrong in the file, as the crate's errors.
 
-use std::io;
-
 use super::codec::CodecError;
+use crate::disk;
 use crate::error::{Code, Error};
 
 /// Why an operation of a write transaction stopped.
@@ -67,7 +66,7 @@ impl Failure {
             return Self::closed();
         }
         let (code, message) = match error {
-            redb::Error::Io(io) if is_disk_full(io) => (
+            redb::Error::Io(io) if disk::is_full(io) => (
                 Code::StorageFull,
                 "the disk of the data folder is full; free some space, then retry",
             ),
@@ -118,11 +117,4 @@ impl Failure {
     pub(super) fn to_error(&self) -> Error {
         Error::new(self.code, self.message).caused_by(self.cause.clone())
     }
-}
-
-fn is_disk_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
 }

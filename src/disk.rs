@@ -1,0 +1,101 @@
+//! What every part that writes to the disk must know of it: how it says that
+//! it is full, and how a folder goes away for good.
+
+use std::error::Error as StdError;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::error::Code;
+
+/// Whether an I/O error, among `error` and its causes, says that there is no
+/// room: the disk, the quota of our uid, or the size of files that this process
+/// may write.
+#[must_use]
+pub fn is_full(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return matches!(
+                io.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::FileTooLarge
+            );
+        }
+        next = cause.source();
+    }
+    false
+}
+
+/// `STORAGE_FULL` where `error` says so, else `otherwise`.
+#[must_use]
+pub fn code_of(error: &(dyn StdError + 'static), otherwise: Code) -> Code {
+    if is_full(error) {
+        Code::StorageFull
+    } else {
+        otherwise
+    }
+}
+
+/// Removes `dir` and what is in it; no error when it is not there.
+///
+/// A killed build's last write may race with us, hence the second try. Links
+/// are removed, never followed.
+pub fn remove_tree(dir: &Path) -> io::Result<()> {
+    for _ in 0..3 {
+        match fs::remove_dir_all(dir) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => unlock(dir),
+            Err(_) => {}
+        }
+    }
+    fs::remove_dir_all(dir)
+}
+
+/// Builds may leave folders that their owner cannot write.
+fn unlock(dir: &Path) {
+    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            unlock(&entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn no_room_has_several_names() {
+        for (kind, code) in [
+            (io::ErrorKind::StorageFull, Code::StorageFull),
+            (io::ErrorKind::QuotaExceeded, Code::StorageFull),
+            (io::ErrorKind::FileTooLarge, Code::StorageFull),
+            (io::ErrorKind::PermissionDenied, Code::DependencyFailure),
+        ] {
+            let plain = io::Error::from(kind);
+            assert_eq!(code_of(&plain, Code::DependencyFailure), code, "{kind}");
+            let wrapped = Error::internal("outside").caused_by(plain);
+            assert_eq!(code_of(&wrapped, Code::DependencyFailure), code, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_tree_goes_whatever_its_folders_allow() {
+        let dir = tempfile::tempdir().unwrap();
+        let doomed = dir.path().join("doomed");
+        fs::create_dir_all(doomed.join("closed/below")).unwrap();
+        fs::write(dir.path().join("kept"), "").unwrap();
+        std::os::unix::fs::symlink("../kept", doomed.join("link")).unwrap();
+        let closed = fs::Permissions::from_mode(0o000);
+        fs::set_permissions(doomed.join("closed"), closed).unwrap();
+        remove_tree(&doomed).unwrap();
+        remove_tree(&doomed).unwrap();
+        assert!(!doomed.exists() && dir.path().join("kept").exists());
+    }
+}
