@@ -18,6 +18,16 @@ use crate::domain::JobId;
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Context, Error, Result};
 
+/// What a build sees of `/etc` that differs from the machine's. Programs ask
+/// who they are and what `localhost` is; the machine's own accounts and names
+/// are no business of theirs.
+const ETC: [(&str, &str); 4] = [
+    ("passwd", "build:x:1000:1000:build:/work/home:/bin/sh\n"),
+    ("group", "build:x:1000:\n"),
+    ("hosts", "127.0.0.1 localhost build\n::1 localhost build\n"),
+    ("nsswitch.conf", "hosts: files dns\n"),
+];
+
 /// The folders of one build.
 #[derive(Clone, Debug)]
 pub struct Workbench {
@@ -45,14 +55,9 @@ impl Workbench {
         for folder in [&bench.project, &bench.out, &bench.home, &bench.tmp] {
             make_dir(folder)?;
         }
-        // Programs ask who they are; the machine's own accounts are no
-        // business of theirs.
-        fs::write(
-            dir.join("passwd"),
-            "build:x:1000:1000:build:/work/home:/bin/sh\n",
-        )
-        .and_then(|()| fs::write(dir.join("group"), "build:x:1000:\n"))
-        .or_internal("write the build's passwd file")?;
+        for (name, text) in ETC {
+            fs::write(dir.join(name), text).or_internal("write the build's /etc")?;
+        }
         Ok(bench)
     }
 
@@ -93,7 +98,7 @@ impl Workbench {
     /// A cell that does not even have the project, for fetching tools.
     #[must_use]
     pub fn bare_cell(&self, mut cell: Cell) -> Cell {
-        for name in ["passwd", "group"] {
+        for (name, _) in ETC {
             let guest = Path::new("/etc").join(name);
             cell.mount(&self.dir.join(name), &guest, Access::ReadOnly);
         }
@@ -110,6 +115,7 @@ impl Workbench {
             ("EXPO_OFFLINE", "1"),
             ("EXPO_NO_TELEMETRY", "1"),
             ("NEXT_TELEMETRY_DISABLED", "1"),
+            ("ASTRO_TELEMETRY_DISABLED", "1"),
             ("npm_config_audit", "false"),
             ("npm_config_fund", "false"),
             ("npm_config_update_notifier", "false"),

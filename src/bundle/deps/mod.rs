@@ -39,7 +39,7 @@ use crate::error::{Code, Context, Error, Result};
 use digest::{Key, Toolset};
 
 /// What tools write into `node_modules` while they build.
-const SCRATCH: [&str; 5] = [".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
+const SCRATCH: [&str; 6] = [".astro", ".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
 
 /// The name's beginning of a set in the making.
 const FILLING: &str = ".filling-";
