@@ -59,8 +59,8 @@ impl App {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Arc<Self>> {
-        let (choice, limits) = (config.builds.sandbox, config.builds.limits);
-        let canary = tokio::task::spawn_blocking(move || Sandbox::probe(choice, limits));
+        let builds = config.builds.clone();
+        let canary = tokio::task::spawn_blocking(move || Sandbox::probe(&builds));
         let engines = {
             let (config, clock) = (config.clone(), Arc::clone(&clock));
             tokio::task::spawn_blocking(move || Engines::open(&config, &clock))

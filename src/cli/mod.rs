@@ -29,6 +29,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use rustix::fs::Mode;
 
+use crate::bundle::sandbox::launcher;
 use crate::error::{Error, Result};
 
 /// Previews of React Native, Expo and web projects, from one binary and one
@@ -84,6 +85,10 @@ enum ConfigVerb {
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|verb| verb == launcher::VERB) {
+        return launcher::main(words);
+    }
     // Whatever is written, by sled, redb or git too, is for our uid alone.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = Cli::parse_from(arguments(std::env::args_os()));

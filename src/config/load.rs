@@ -392,5 +392,6 @@ fn builds(v: &mut Values, free_bytes: u64) -> Builds {
             log_bytes: v.get(&s::BUILD_LOG_MB),
             free_bytes,
         },
+        launcher: None,
     }
 }

@@ -167,6 +167,10 @@ pub struct Builds {
     /// `BUILD_NPMRC`: a file with the registry's address, proxy, CA file and
     /// credentials for the install stage.
     pub npmrc: Option<PathBuf>,
+    /// The program that runs in front of every command of a build; `None`:
+    /// this very one. No setting: a program that only embeds the server says
+    /// here where the server's own binary lies.
+    pub launcher: Option<PathBuf>,
     pub limits: BuildLimits,
 }
 

@@ -7,11 +7,17 @@ use hivesync::domain::project::ProjectConfig;
 
 use crate::builder::{Builder, Tree};
 
+fn probe(choice: SandboxChoice) -> Sandbox {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut config = Config::for_tests(data.path());
+    config.builds.launcher = Some(env!("CARGO_BIN_EXE_hivesync").into());
+    config.builds.sandbox = choice;
+    Sandbox::probe(&config.builds)
+}
+
 #[test]
 fn the_canary_proves_the_level() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let limits = Config::for_tests(folder.path()).builds.limits;
-    let sandbox = Sandbox::probe(SandboxChoice::Auto, limits);
+    let sandbox = probe(SandboxChoice::Auto);
     assert_eq!(
         sandbox.level(),
         Some(SandboxLevel::Isolated),
@@ -19,7 +25,7 @@ fn the_canary_proves_the_level() {
         sandbox.refusal()
     );
     assert!(sandbox.toolchain().is_some());
-    let none = Sandbox::probe(SandboxChoice::None, limits);
+    let none = probe(SandboxChoice::None);
     assert_eq!(none.level(), Some(SandboxLevel::None));
     assert!(none.level_for(false).is_err());
     assert!(none.level_for(true).is_ok());

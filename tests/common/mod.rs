@@ -47,8 +47,10 @@ impl Setup {
 
     /// The same on a folder that a server has used before.
     pub(crate) fn on(data: TempDir) -> Self {
+        let mut config = Config::for_tests(data.path());
+        config.builds.launcher = Some(env!("CARGO_BIN_EXE_hivesync").into());
         Self {
-            config: Config::for_tests(data.path()),
+            config,
             data,
             clock: Arc::new(SystemClock),
             worker: false,

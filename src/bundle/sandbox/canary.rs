@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::cell::{Access, Mount};
-use super::isolated::{Bubblewrap, Isolate};
+use super::isolated::{Bubblewrap, Isolate, LAUNCHER};
+use super::launcher::{Entry, Input, Order, Warden};
 use super::limits::Limits;
 use super::on_path;
 use super::toolchain::{Toolchain, VERSION};
+use crate::config::BuildLimits;
 use crate::domain::preview::SandboxLevel;
 
 /// Each line is one promise of the level; the script names the first that is
@@ -48,19 +50,16 @@ pub(super) struct Proof {
 /// Finds bubblewrap and runs the canary in it.
 ///
 /// The error is for the operator: what is missing and what to install.
-pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Proof, String> {
+pub(super) fn prove(
+    toolchain: Option<&Toolchain>,
+    launcher: &Path,
+    ceilings: &BuildLimits,
+) -> Result<Proof, String> {
     let program = on_path("bwrap").ok_or(
         "builds need bubblewrap, and `bwrap` is not on the server's PATH: install the package \
          `bubblewrap` (apt, dnf, apk and pacman have it) and restart, or set SANDBOX=none and \
          mark the projects that you trust",
     )?;
-    if !limits.available() {
-        return Err(
-            "builds need `prlimit` of util-linux, which is not on the server's PATH: install the \
-             package `util-linux` (on Alpine `util-linux-misc`) and restart"
-                .to_owned(),
-        );
-    }
     let help = Command::new(&program)
         .arg("--help")
         .stdin(Stdio::null())
@@ -70,7 +69,7 @@ pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Pr
         program,
         disable_userns: String::from_utf8_lossy(&help.stdout).contains("--disable-userns"),
     };
-    let node_version = run(&bubblewrap, toolchain, limits).map_err(|reason| {
+    let node_version = run(&bubblewrap, toolchain, launcher, ceilings).map_err(|reason| {
         format!(
             "the sandbox's canary failed: {reason}; bubblewrap needs unprivileged user namespaces \
              (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, on \
@@ -88,7 +87,8 @@ pub(super) fn prove(toolchain: Option<&Toolchain>, limits: &Limits) -> Result<Pr
 fn run(
     bubblewrap: &Bubblewrap,
     toolchain: Option<&Toolchain>,
-    limits: &Limits,
+    launcher: &Path,
+    ceilings: &BuildLimits,
 ) -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
     let work = folder.path().join("work");
@@ -103,14 +103,22 @@ fn run(
         guest: "/work".into(),
         access: Access::ReadWrite,
     }];
-    let mut words = limits.prefix(SandboxLevel::Isolated);
+    let warden = Order::Warden(Warden {
+        input: Input::Nothing,
+    });
+    let entry = Order::Entry(Entry {
+        limits: Limits::of(SandboxLevel::Isolated, ceilings),
+    });
+    let mut words = warden.words(launcher).to_vec();
     words.extend(bubblewrap.words(&Isolate {
         mounts: &mounts,
         toolchain,
+        launcher,
         network: false,
         cwd: Path::new("/work"),
         env: &env,
     }));
+    words.extend(entry.words(LAUNCHER));
     words.extend(["/bin/sh", "-c", SCRIPT, "canary"].map(OsString::from));
     words.push(outside.into());
     words.push(toolchain.map_or_else(OsString::new, |t| t.node.clone().into()));

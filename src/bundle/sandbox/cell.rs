@@ -10,7 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Sandbox;
-use super::isolated::{Isolate, TOOLCHAIN_BIN};
+use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
+use super::launcher::{Entry, Input, OURSELVES, Order, Warden};
+use super::limits::Limits;
 use super::run::Command;
 use crate::domain::preview::SandboxLevel;
 
@@ -159,18 +161,26 @@ impl Cell {
     }
 
     /// The program and all its words, ready to be started by our process.
-    pub(super) fn words(&self, command: &Command) -> Vec<OsString> {
-        let mut words = self.sandbox.inner.limits.prefix(self.level);
-        let env = self.environment(command);
-        let cwd = self.inside(&command.cwd);
-        if let Some(bubblewrap) = &self.sandbox.inner.bubblewrap {
+    pub(super) fn words(&self, command: &Command, input: Input) -> Vec<OsString> {
+        let inner = &self.sandbox.inner;
+        let entry = Order::Entry(Entry {
+            limits: Limits::of(self.level, &inner.ceilings),
+        });
+        let mut words = Order::Warden(Warden { input })
+            .words(&inner.launcher)
+            .to_vec();
+        if let Some(bubblewrap) = &inner.bubblewrap {
             words.extend(bubblewrap.words(&Isolate {
                 mounts: &self.mounts,
                 toolchain: self.sandbox.toolchain(),
+                launcher: &inner.launcher,
                 network: command.network,
-                cwd: &cwd,
-                env: &env,
+                cwd: &self.inside(&command.cwd),
+                env: &self.environment(command),
             }));
+            words.extend(entry.words(LAUNCHER));
+        } else {
+            words.extend(entry.words(OURSELVES));
         }
         words.push(command.program.clone());
         words.extend(command.args.iter().cloned());

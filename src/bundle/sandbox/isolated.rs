@@ -15,6 +15,9 @@ use super::toolchain::Toolchain;
 /// Where node, npm and npx stand in every sandbox.
 pub(super) const TOOLCHAIN_BIN: &str = "/opt/toolchain/bin";
 
+/// Our own binary inside: the entry of every command.
+pub(super) const LAUNCHER: &str = "/run/hivesync/cell";
+
 /// The system's programs and libraries.
 const SYSTEM: [&str; 7] = [
     "/usr",
@@ -63,6 +66,7 @@ pub(super) struct Bubblewrap {
 pub(super) struct Isolate<'a> {
     pub(super) mounts: &'a [Mount],
     pub(super) toolchain: Option<&'a Toolchain>,
+    pub(super) launcher: &'a Path,
     pub(super) network: bool,
     pub(super) cwd: &'a Path,
     pub(super) env: &'a [(OsString, OsString)],
@@ -81,6 +85,7 @@ impl Bubblewrap {
         }
         words.options(&["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
         words.options(&["--dir", "/run", "--dir", "/var/tmp"]);
+        words.bind(Access::ReadOnly, isolate.launcher, Path::new(LAUNCHER));
         if let Some(toolchain) = isolate.toolchain {
             toolchain_links(&mut words, toolchain);
         }

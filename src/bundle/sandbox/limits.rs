@@ -1,69 +1,55 @@
-//! What a build may use up: limits on processes, files and core dumps, set by
-//! util-linux's `prlimit` and `choom` on the way to the command.
+//! What each process of a build may use up.
 //!
 //! There is no limit on address space: V8 reserves far more than it uses.
-//! Instead the kernel is told to pick a build first when memory runs out.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use rustix::io;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
-use rustix::process::{Resource, getrlimit};
-
-use super::on_path;
 use crate::config::BuildLimits;
 use crate::domain::preview::SandboxLevel;
 
 const OPEN_FILES: u64 = 65_536;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Limits {
-    ceilings: BuildLimits,
-    prlimit: Option<PathBuf>,
-    choom: Option<PathBuf>,
+    /// `None` where the count would take in what else the same user runs.
+    processes: Option<u64>,
+    open_files: u64,
+    file_size: u64,
 }
 
 impl Limits {
-    pub(super) fn find(ceilings: BuildLimits) -> Self {
+    /// The number of processes is counted per sandbox since Linux 5.14; root is
+    /// not held by it.
+    pub(super) fn of(level: SandboxLevel, ceilings: &BuildLimits) -> Self {
         Self {
-            ceilings,
-            prlimit: on_path("prlimit"),
-            choom: on_path("choom"),
+            processes: (level == SandboxLevel::Isolated).then_some(ceilings.processes),
+            open_files: OPEN_FILES,
+            file_size: ceilings.file_bytes,
         }
     }
 
-    /// Whether limits can be set at all.
-    pub(super) fn available(&self) -> bool {
-        self.prlimit.is_some()
-    }
-
-    /// The words before a command that put it under the limits.
-    pub(super) fn prefix(&self, level: SandboxLevel) -> Vec<OsString> {
-        let mut words: Vec<OsString> = Vec::new();
-        if let Some(prlimit) = &self.prlimit {
-            words.push(prlimit.into());
-            words.push("--core=0".into());
-            words.push(limit("--fsize", Resource::Fsize, self.ceilings.file_bytes));
-            words.push(limit("--nofile", Resource::Nofile, OPEN_FILES));
-            // Counted per sandbox since Linux 5.14; root is not held by it.
-            // Outside a user namespace the count would take in everything else
-            // that our user runs.
-            if level == SandboxLevel::Isolated {
-                words.push(limit("--nproc", Resource::Nproc, self.ceilings.processes));
-            }
-            words.push("--".into());
+    /// Puts this process, and all that it starts, under the limits.
+    pub(super) fn apply(&self) -> io::Result<()> {
+        limit(Resource::Core, 0)?;
+        limit(Resource::Fsize, self.file_size)?;
+        limit(Resource::Nofile, self.open_files)?;
+        match self.processes {
+            Some(processes) => limit(Resource::Nproc, processes),
+            None => Ok(()),
         }
-        if let Some(choom) = &self.choom {
-            words.push(choom.into());
-            words.extend(["-n".into(), "1000".into(), "--".into()]);
-        }
-        words
     }
 }
 
-/// `--name=soft:hard`, never above the hard limit that we live under.
-fn limit(name: &str, resource: Resource, wanted: u64) -> OsString {
+/// Never above the hard limit that we live under.
+fn limit(resource: Resource, wanted: u64) -> io::Result<()> {
     let value = getrlimit(resource)
         .maximum
         .map_or(wanted, |ours| ours.min(wanted));
-    format!("{name}={value}:{value}").into()
+    let both = Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
+    setrlimit(resource, both)
 }

@@ -10,7 +10,9 @@
 
 mod canary;
 mod cell;
+mod descendants;
 mod isolated;
+pub mod launcher;
 mod leftovers;
 mod limits;
 mod output;
@@ -24,7 +26,7 @@ pub use cell::{Access, Cell};
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;
 
-use crate::config::{BuildLimits, SandboxChoice};
+use crate::config::{BuildLimits, Builds, SandboxChoice};
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Error, Result};
 
@@ -40,7 +42,8 @@ struct Inner {
     /// Why there is no level, and what to do about it.
     refusal: Option<String>,
     bubblewrap: Option<isolated::Bubblewrap>,
-    limits: limits::Limits,
+    /// Our own binary, as a program to be started.
+    launcher: PathBuf,
     /// What one build may use up.
     ceilings: BuildLimits,
     toolchain: Option<Toolchain>,
@@ -50,13 +53,17 @@ impl Sandbox {
     /// Finds the tools and runs the canary. Blocks for about a tenth of a
     /// second.
     #[must_use]
-    pub fn probe(choice: SandboxChoice, ceilings: BuildLimits) -> Sandbox {
+    pub fn probe(settings: &Builds) -> Sandbox {
         let located = Toolchain::locate();
-        let limits = limits::Limits::find(ceilings);
-        let proved = match choice {
+        let launcher = settings
+            .launcher
+            .clone()
+            .or_else(|| std::env::current_exe().ok())
+            .unwrap_or_else(|| launcher::OURSELVES.into());
+        let proved = match settings.sandbox {
             SandboxChoice::None => None,
             SandboxChoice::Auto | SandboxChoice::Isolated => {
-                Some(canary::prove(located.as_ref(), &limits))
+                Some(canary::prove(located.as_ref(), &launcher, &settings.limits))
             }
         };
         let (level, refusal, bubblewrap, toolchain) = match proved {
@@ -76,8 +83,8 @@ impl Sandbox {
                 level,
                 refusal,
                 bubblewrap,
-                limits,
-                ceilings,
+                launcher,
+                ceilings: settings.limits,
                 toolchain,
             }),
         }

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::process::Child;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, ChildStdin};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::Cell;
+use super::launcher::Input;
 use super::leftovers;
 use super::output;
 use crate::bundle::log::BuildLog;
@@ -111,9 +112,6 @@ impl Cell {
     /// Runs `command` to its end. When it returns, no process of it is left,
     /// however it ended.
     ///
-    /// Must be called on a thread of the runtime, not of its blocking pool:
-    /// `isolated` commands die with the thread that started them.
-    ///
     /// # Errors
     /// Only when the command could not be started.
     pub async fn run(
@@ -125,21 +123,17 @@ impl Cell {
         log: &BuildLog,
     ) -> io::Result<Finished> {
         let started = Instant::now();
-        let (mut child, streams) = self.spawn(command, output)?;
+        let (mut running, streams) = self.spawn(command, output)?;
         let pump = tokio::spawn(output::pump(streams, log.clone()));
         let ended = tokio::select! {
-            status = child.wait() => Ended::Exited(exit_code(status?)),
+            status = running.child.wait() => Ended::Exited(exit_code(status?)),
             () = tokio::time::sleep(limit) => Ended::TimedOut,
             () = cancel.cancelled() => Ended::Cancelled,
         };
         if !matches!(ended, Ended::Exited(_)) {
-            self.kill(&mut child).await;
+            self.kill(running).await;
         }
-        if self.level == SandboxLevel::None {
-            leftovers::kill(&self.mark).await;
-        }
-        // The streams end when the last process that could write is gone; under
-        // `isolated` the first process of the sandbox holds them to the end.
+        // The streams end when the last process that could write is gone.
         let abort = pump.abort_handle();
         let drained = timeout(DEATH, pump).await;
         abort.abort();
@@ -151,22 +145,10 @@ impl Cell {
         })
     }
 
-    fn spawn(&self, command: &Command, output: Output) -> io::Result<(Child, output::Streams)> {
-        let words = self.words(command);
+    fn spawn(&self, command: &Command, output: Output) -> io::Result<(Running, output::Streams)> {
         let (log_read, log_write) = io::pipe()?;
-        let mut process = tokio::process::Command::new(&words[0]);
-        process
-            .args(&words[1..])
-            .env_clear()
-            .stdin(Stdio::null())
-            .stderr(log_write.try_clone()?)
-            .process_group(0)
-            .kill_on_drop(true);
-        if self.level == SandboxLevel::None {
-            process
-                .current_dir(&command.cwd)
-                .envs(self.environment(command));
-        }
+        let mut process = self.process(command, Input::Nothing);
+        process.stderr(log_write.try_clone()?);
         let captured = match output {
             Output::Log => {
                 process.stdout(log_write);
@@ -178,45 +160,58 @@ impl Cell {
                 Some(OwnedFd::from(read))
             }
         };
-        let child = process.spawn()?;
+        let mut child = process.spawn()?;
         stop_point!(BuildSpawned);
         // `process` holds our ends of the pipes for writing: it must go before
         // the streams can end.
         drop(process);
-        Ok((
-            child,
-            output::Streams::new(OwnedFd::from(log_read), captured)?,
-        ))
+        let streams = output::Streams::new(OwnedFd::from(log_read), captured)?;
+        let bond = child.stdin.take();
+        Ok((Running { child, bond }, streams))
+    }
+
+    /// `command` in its cell, ready to be started; the caller says where its
+    /// output goes. Its standard input is a pipe that must be held: once our
+    /// end is closed, on purpose or because our process has died, the command
+    /// and all that it has started are killed.
+    pub(super) fn process(&self, command: &Command, input: Input) -> tokio::process::Command {
+        let words = self.words(command, input);
+        let mut process = tokio::process::Command::new(&words[0]);
+        process
+            .args(&words[1..])
+            .env_clear()
+            .stdin(Stdio::piped())
+            .process_group(0);
+        if self.level != SandboxLevel::Isolated {
+            process
+                .current_dir(&command.cwd)
+                .envs(self.environment(command));
+        }
+        process
     }
 
     /// Kills the whole of it and waits.
-    async fn kill(&self, child: &mut Child) {
-        let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
+    async fn kill(&self, running: Running) {
+        let Running { mut child, bond } = running;
+        drop(bond);
+        if timeout(DEATH, child.wait()).await.is_ok() {
             return;
-        };
-        if self.level != SandboxLevel::None {
-            // The first process of the sandbox's PID namespace: with it every
-            // other goes, and bubblewrap returns only after that.
-            let inner = children(pid);
-            for process in &inner {
-                let _ = kill_process(*process, Signal::KILL);
-            }
-            if !inner.is_empty() && timeout(DEATH, child.wait()).await.is_ok() {
-                return;
-            }
         }
-        let _ = kill_process_group(pid, Signal::KILL);
+        tracing::warn!(build = self.mark, "a build's processes do not end");
+        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
         let _ = timeout(DEATH, child.wait()).await;
+        if self.level != SandboxLevel::Isolated {
+            leftovers::kill(&self.mark).await;
+        }
     }
 }
 
-fn children(pid: Pid) -> Vec<Pid> {
-    let pid = pid.as_raw_nonzero();
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
-        .collect()
+/// A command under its warden. Dropped, it is killed.
+struct Running {
+    child: Child,
+    bond: Option<ChildStdin>,
 }
 
 fn exit_code(status: ExitStatus) -> i32 {

@@ -1,0 +1,123 @@
+//! The launcher: our own binary in front of every command of a build, as
+//! `hivesync cell <order> <program> <argument>…`.
+//!
+//! ```text
+//! server ── warden ── bwrap ── entry ── the command        isolated
+//! server ── warden ── entry ── the command                 restricted, none
+//! ```
+//!
+//! The [`warden`] answers for the end: nothing of a build outlives it, and it
+//! does not outlive the server. The [`entry`] is what the command's own process
+//! was before it became the command: it gives away all that the command must
+//! not have.
+//!
+//! Both run before anything of the server is set up: one thread, no runtime, no
+//! configuration. What they must know stands in the order, one word of JSON.
+
+mod entry;
+mod warden;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use entry::Entry;
+pub(super) use warden::{Input, Warden};
+
+/// The verb. Hidden: it is of no use to a person.
+pub const VERB: &str = "cell";
+/// This very program, wherever it lies and whatever has taken its place since.
+pub(super) const OURSELVES: &str = "/proc/self/exe";
+
+/// As of a shell that cannot run a program.
+const CANNOT_RUN: u8 = 127;
+/// The launcher itself could not do what it was told.
+const REFUSED: u8 = 126;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    Warden(Warden),
+    Entry(Entry),
+}
+
+impl Order {
+    /// The words that put `program` (or another launcher) under this order.
+    pub(super) fn words(&self, program: impl AsRef<OsStr>) -> [OsString; 3] {
+        let order = serde_json::to_string(self).unwrap_or_else(|_| unreachable!("plain data"));
+        [
+            program.as_ref().to_owned(),
+            OsString::from(VERB),
+            OsString::from(order),
+        ]
+    }
+}
+
+/// Obeys `arguments`: the order, the program, its arguments. Comes back only as
+/// a warden whose command has ended, or when something failed.
+#[must_use]
+pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let order = arguments
+        .next()
+        .and_then(|word| serde_json::from_str::<Order>(word.to_str()?).ok());
+    let (Some(order), Some(program)) = (order, arguments.next()) else {
+        eprintln!("hivesync {VERB} is how the server starts the commands of a build");
+        return ExitCode::from(2);
+    };
+    let mut command = Command::new(&program);
+    command.args(arguments);
+    let failure = match order {
+        Order::Warden(warden) => match warden.guard(command) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => failure,
+        },
+        Order::Entry(entry) => entry.become_command(command),
+    };
+    eprintln!("hivesync: {failure}");
+    match failure {
+        Failure::NotRun { .. } => ExitCode::from(CANNOT_RUN),
+        Failure::Refused { .. } => ExitCode::from(REFUSED),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot run {program}: {source}")]
+    NotRun {
+        program: String,
+        source: std::io::Error,
+    },
+    #[error("cannot {what}: {source}")]
+    Refused {
+        what: &'static str,
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// For `map_err`.
+    fn to<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Refused {
+            what,
+            source: error.into(),
+        }
+    }
+
+    fn not_run(command: &Command, source: std::io::Error) -> Self {
+        Self::NotRun {
+            program: command.get_program().to_string_lossy().into_owned(),
+            source,
+        }
+    }
+}
+
+/// How readily the kernel ends this process when memory runs out.
+fn oom_score() -> std::io::Result<String> {
+    fs::read_to_string("/proc/self/oom_score_adj")
+}
+
+fn set_oom_score(score: &str) -> std::io::Result<()> {
+    fs::write("/proc/self/oom_score_adj", score)
+}
