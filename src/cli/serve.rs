@@ -92,7 +92,10 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
         server::serve(
             tcp,
             router::router(Arc::clone(&app)),
-            Limits::new(connections),
+            Limits::new(connections).per_address(
+                config.server.max_per_address,
+                &config.server.trusted_proxies,
+            ),
             life.clone(),
         ),
     );

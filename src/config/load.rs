@@ -269,6 +269,7 @@ fn server(v: &mut Values, local_dev_mode: bool) -> Server {
         cors_origins: v.find(&s::CORS_ORIGINS).unwrap_or_default(),
         shutdown_grace: v.get(&s::SHUTDOWN_GRACE_SECONDS),
         max_connections: v.get(&s::MAX_CONNECTIONS),
+        max_per_address: v.get(&s::MAX_CONNECTIONS_PER_ADDRESS),
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// `MAX_CONNECTIONS`, default 10000; the next one is answered 503 and closed.
     pub max_connections: usize,
+    /// `MAX_CONNECTIONS_PER_ADDRESS`, default 512; the next one is answered 429.
+    pub max_per_address: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -77,6 +77,8 @@ settings! {
             "Browser origins, besides our own, that may call the API.";
         MAX_CONNECTIONS: usize = Value("10000"), number(1, 1_000_000, "connections"), parse::text,
             "Open connections at a time; the next one is answered 503 and closed.";
+        MAX_CONNECTIONS_PER_ADDRESS: usize = Value("512"), number(1, 1_000_000, "connections"), parse::text,
+            "The same of one address (one /64 network of IPv6), answered 429. Trusted proxies are not held to it.";
     }
     "Secrets" {
         JWT_SECRET: Secret = Rule("made once, kept in DATA_DIR/secrets.toml"), Kind::Secret("at least 32 random bytes of text, no placeholder"), parse::secret,

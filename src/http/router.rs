@@ -4,7 +4,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -12,9 +11,6 @@ use super::AppState;
 use super::openapi::Document;
 use super::routes::{auth, health, members, previews, projects, setup, sources, users, web};
 use super::{error, headers, openapi, pages, trace};
-
-/// How long a client may take for the next piece of its body.
-const BODY_STALL: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Routes below `/api/v1`.
 fn api() -> OpenApiRouter<AppState> {
@@ -62,7 +58,7 @@ pub fn router(app: AppState) -> Router {
 
 /// Puts the layers around routes. From the outside in: trace and access log,
 /// CORS, security headers, compression, the bodies of errors, panics, web
-/// previews by host, body stalls.
+/// previews by host.
 fn surround(routes: Router<AppState>, app: AppState) -> Router {
     let cors = headers::cors(&app.config.server);
     let routes = routes
@@ -70,7 +66,6 @@ fn surround(routes: Router<AppState>, app: AppState) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         // Handlers limit their own bodies: an upload is larger than a login.
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyTimeoutLayer::new(BODY_STALL))
         .layer(from_fn_with_state(app.clone(), web::by_host))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(trace::errors))

@@ -2,8 +2,16 @@
 //! nobody let in.
 
 mod archives;
+mod bodies;
+#[path = "../common/mod.rs"]
+mod common;
+mod connections;
+mod crowds;
 mod git;
 #[path = "../common/git_server.rs"]
 mod git_server;
+mod http2;
+#[path = "../cli/process.rs"]
+mod process;
 #[path = "../common/sources.rs"]
 mod sources;

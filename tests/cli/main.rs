@@ -5,7 +5,6 @@ mod bare;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
-mod connections;
 mod crash;
 #[path = "../common/git_server.rs"]
 mod git_server;

@@ -1,6 +1,8 @@
 //! The `hivesync` binary as a child process, away from this machine's
 //! environment.
 
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};

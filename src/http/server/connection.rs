@@ -19,7 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 
 use super::Limits;
-use super::io::{Notes, Patient, Unread};
+use super::asked::Asked;
+use super::io::{Notes, Patient};
+use crate::error::Code;
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
 
@@ -30,24 +32,51 @@ const STREAMS: u32 = 128;
 /// How long a connection may take to end once it was told to.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/json\r\n\
-    retry-after: 1\r\n\
-    connection: close\r\n\
-    content-length: 108\r\n\r\n\
-    {\"error\":{\"code\":\"DEPENDENCY_FAILURE\",\"message\":\"the server has all the connections it takes\",\"details\":{}}}";
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The server has all that it takes.
+    Full,
+    /// This address has all that it gets.
+    TooMany,
+}
+
+impl Refusal {
+    fn text(self) -> String {
+        let (status, code, message) = match self {
+            Self::Full => (
+                "503 Service Unavailable",
+                Code::DependencyFailure,
+                "the server has all the connections it takes",
+            ),
+            Self::TooMany => (
+                "429 Too Many Requests",
+                Code::RateLimitExceeded,
+                "your address has too many connections open",
+            ),
+        };
+        let code = code.as_str();
+        let body =
+            format!(r#"{{"error":{{"code":"{code}","message":"{message}","details":{{}}}}}}"#);
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+}
 
 /// Tells a client that there is no room, without reading what it wants.
-pub(super) async fn refuse<S>(stream: S, limits: Limits)
+pub(super) async fn refuse<S>(stream: S, refusal: Refusal, stall: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let notes = Notes::default();
     notes.unread().note();
-    let mut stream = Patient::new(stream, limits.stall, notes);
+    let mut stream = Patient::new(stream, stall, notes);
     // A client that is gone, or takes too long, needs no refusal.
     let _ = tokio::time::timeout(FAREWELL, async {
-        stream.write_all(REFUSAL).await?;
+        stream.write_all(refusal.text().as_bytes()).await?;
         stream.shutdown().await
     })
     .await;
@@ -93,13 +122,11 @@ impl Protocol {
         let (busy, mut running) = watch::channel(0_usize);
         let notes = Notes::default();
         let unread = notes.unread().clone();
+        let pace = self.limits.body;
         let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes.clone()));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            let request = request.map(|body| Asked {
-                body,
-                unread: unread.clone(),
-            });
+            let request = request.map(|body| Asked::new(body, unread.clone(), pace));
             let running = Running::begin(&busy);
             let answer = router.clone().oneshot(request);
             async move {
@@ -111,17 +138,12 @@ impl Protocol {
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
             () = life.stopping().cancelled() => {}
-            () = idle(&mut running, &notes, self.limits) => {}
+            () = idle(&mut running, &notes, self.limits.header, self.limits.idle) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let farewell = Limits {
-            header: FAREWELL,
-            idle: FAREWELL,
-            ..self.limits
-        };
         tokio::select! {
             ended = connection.as_mut() => report(ended),
-            () = idle(&mut running, &notes, farewell) => {}
+            () = idle(&mut running, &notes, FAREWELL, FAREWELL) => {}
             () = life.halting().cancelled() => {}
         }
     }
@@ -136,9 +158,14 @@ fn report(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 
 /// Returns when the connection has been quiet, or at the head of a request,
 /// for longer than its limit.
-async fn idle(running: &mut watch::Receiver<usize>, notes: &Notes, limits: Limits) {
+async fn idle(
+    running: &mut watch::Receiver<usize>,
+    notes: &Notes,
+    header: Duration,
+    idle: Duration,
+) {
     // A new connection shall say what it wants.
-    let mut deadline = Instant::now() + limits.header;
+    let mut deadline = Instant::now() + header;
     let mut in_head = true;
     loop {
         // Only `changed` marks a change as seen: a request that came and went
@@ -150,7 +177,7 @@ async fn idle(running: &mut watch::Receiver<usize>, notes: &Notes, limits: Limit
             // time than another.
             () = notes.heard(), if quiet && !in_head => {
                 in_head = true;
-                deadline = deadline.min(Instant::now() + limits.header);
+                deadline = deadline.min(Instant::now() + header);
             }
             changed = running.changed() => {
                 if changed.is_err() {
@@ -159,7 +186,7 @@ async fn idle(running: &mut watch::Receiver<usize>, notes: &Notes, limits: Limit
                 }
                 in_head = false;
                 notes.forget();
-                deadline = Instant::now() + limits.idle;
+                deadline = Instant::now() + idle;
             }
         }
     }
@@ -178,40 +205,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.send_modify(|n| *n -= 1);
-    }
-}
-
-/// A request's body, which tells the stream when it is dropped unread.
-struct Asked {
-    body: Incoming,
-    unread: Unread,
-}
-
-impl hyper::body::Body for Asked {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if !hyper::body::Body::is_end_stream(&self.body) {
-            self.unread.note();
-        }
     }
 }
 
@@ -247,14 +240,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_is_whole() {
-        let text = std::str::from_utf8(REFUSAL).expect("text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(
-            head.contains(&format!("content-length: {}", body.len())),
-            "{}",
-            body.len()
-        );
-        serde_json::from_str::<serde_json::Value>(body).expect("JSON");
+    fn a_refusal_is_whole() {
+        for refusal in [Refusal::Full, Refusal::TooMany] {
+            let text = refusal.text();
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.contains(&format!("content-length: {}", body.len())));
+            serde_json::from_str::<serde_json::Value>(body).expect("JSON");
+        }
     }
 }

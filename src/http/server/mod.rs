@@ -3,7 +3,9 @@
 //! Our own loop instead of `axum::serve`, which lets half-sent headers hang
 //! and takes any number of connections.
 
+mod asked;
 mod connection;
+mod crowd;
 mod io;
 pub mod listen;
 
@@ -12,20 +14,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use ipnet::IpNet;
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
-use connection::Protocol;
+use connection::{Protocol, Refusal};
+use crowd::Crowd;
 use listen::Listener;
 
 /// How long and how much a server bears with its clients.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time; the next one is told 503 and closed.
     pub connections: usize,
+    /// Those of one address, or one IPv6 network; the next one is told 429.
+    pub per_address: usize,
+    /// Proxies, which bring the connections of many.
+    pub trusted: Arc<[IpNet]>,
     /// For the whole head of a request, from its first byte; on a new
     /// connection from the start.
     pub header: Duration,
@@ -34,6 +42,18 @@ pub struct Limits {
     pub idle: Duration,
     /// For a client that takes nothing of what it is sent.
     pub stall: Duration,
+    pub body: Pace,
+}
+
+/// How fast a body must come in at least.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// For the next piece, whatever its size.
+    pub stall: Duration,
+    /// For the whole body, before its pace counts.
+    pub grace: Duration,
+    /// On average, from then on. Far below the worst of networks.
+    pub bytes_per_second: u64,
 }
 
 impl Limits {
@@ -41,9 +61,27 @@ impl Limits {
     pub fn new(connections: usize) -> Self {
         Self {
             connections,
+            per_address: usize::MAX,
+            trusted: Arc::from([]),
             header: Duration::from_secs(20),
             idle: Duration::from_secs(75),
             stall: Duration::from_mins(1),
+            body: Pace {
+                stall: Duration::from_secs(30),
+                grace: Duration::from_secs(30),
+                bytes_per_second: 1024,
+            },
+        }
+    }
+
+    /// The same with at most so many connections of one address, except of
+    /// these proxies.
+    #[must_use]
+    pub fn per_address(self, per_address: usize, trusted: &[IpNet]) -> Self {
+        Self {
+            per_address,
+            trusted: Arc::from(trusted),
+            ..self
         }
     }
 }
@@ -68,6 +106,8 @@ pub async fn serve<L: Listener>(
 ) -> Result<()> {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let crowd = Crowd::new(limits.per_address, Arc::clone(&limits.trusted));
+    let stall = limits.stall;
     let protocol = Arc::new(Protocol::new(limits));
     let connections = TaskTracker::new();
     loop {
@@ -83,17 +123,28 @@ pub async fn serve<L: Listener>(
                 continue;
             }
         };
-        if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
-            let (protocol, router, life) = (Arc::clone(&protocol), router.clone(), life.clone());
-            connections.spawn(async move {
-                protocol.converse(stream, peer, router, &life).await;
-                drop(slot);
-            });
-        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-            connections.spawn(async move {
-                connection::refuse(stream, limits).await;
-                drop(permit);
-            });
+        let seated = match (crowd.seat(peer), Arc::clone(&slots).try_acquire_owned()) {
+            (None, _) => Err(Refusal::TooMany),
+            (_, Err(_)) => Err(Refusal::Full),
+            (Some(seat), Ok(slot)) => Ok((seat, slot)),
+        };
+        match seated {
+            Ok(place) => {
+                let (protocol, router, life) =
+                    (Arc::clone(&protocol), router.clone(), life.clone());
+                connections.spawn(async move {
+                    protocol.converse(stream, peer, router, &life).await;
+                    drop(place);
+                });
+            }
+            Err(refusal) => {
+                if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                    connections.spawn(async move {
+                        connection::refuse(stream, refusal, stall).await;
+                        drop(permit);
+                    });
+                }
+            }
         }
     }
     // Closed first: while we drain, new clients are refused by the system and

@@ -1,7 +1,7 @@
 //! How often one may try: the rate windows in front of logins, registration,
 //! search and preview tokens.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::app::App;
@@ -61,17 +61,23 @@ pub fn exceeded(what: &str, wait: Duration) -> Error {
     Error::rate_limited(wait, format!("{what}; try again in {seconds} s"))
 }
 
-/// The key of an address. IPv6 hosts are given whole /64 networks, so one
-/// network is one address.
+/// What one visitor is told from another by. IPv6 hosts are given whole /64
+/// networks, so one network is one address.
 #[must_use]
-pub fn address_key(what: &str, from: IpAddr) -> String {
+pub fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
-        IpAddr::V4(v4) => format!("rate:{what}:ip:{v4}"),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
-            format!("rate:{what}:ip:{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
+        v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+/// The key of an address.
+#[must_use]
+pub fn address_key(what: &str, from: IpAddr) -> String {
+    format!("rate:{what}:ip:{}", network(from))
 }
 
 #[must_use]

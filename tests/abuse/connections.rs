@@ -1,22 +1,43 @@
 //! What a client may do to a connection before the server ends it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hivesync::http::server::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::common::{Answer, DEADLINE, Setup, TestServer};
 
-async fn connect(server: &TestServer) -> TcpStream {
+pub(crate) async fn connect(server: &TestServer) -> TcpStream {
     let address: SocketAddr = *server.app.listening.get().expect("it listens");
     TcpStream::connect(address).await.expect("connected")
 }
 
+/// From another address of this machine.
+pub(crate) async fn connect_from(server: &TestServer, from: Ipv4Addr) -> TcpStream {
+    let address: SocketAddr = *server.app.listening.get().expect("it listens");
+    connect_between(from, address).await
+}
+
+pub(crate) async fn connect_between(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("bound");
+    socket.connect(to).await.expect("connected")
+}
+
+/// One good request, whose answer comes and leaves the connection open.
+pub(crate) async fn ask(stream: &mut TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200");
+}
+
 /// What the server says until it closes.
-async fn last_words(stream: &mut TcpStream) -> String {
+pub(crate) async fn last_words(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset is an end, too.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut bytes))
@@ -101,6 +122,7 @@ async fn one_connection_too_many_is_told_so() {
     let refusal = last_words(&mut third).await;
     assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
     assert!(refusal.contains("retry-after"), "{refusal}");
+    assert!(refusal.contains("DEPENDENCY_FAILURE"), "{refusal}");
 
     // A place that becomes free is given again.
     drop(held);
@@ -116,6 +138,23 @@ async fn one_connection_too_many_is_told_so() {
         }
     };
     timeout(DEADLINE, answered).await.expect("a free place");
+    server.stop().await;
+}
+
+/// The same, from one address: others have their places.
+#[tokio::test]
+async fn one_address_does_not_take_all_places() {
+    let limits = Limits::new(100).per_address(1, &[]);
+    let server = Setup::new().limits(limits).start().await;
+    let mut first = connect(&server).await;
+    ask(&mut first, "/health").await;
+    let mut second = connect(&server).await;
+    let refusal = last_words(&mut second).await;
+    assert!(refusal.starts_with("HTTP/1.1 429 "), "{refusal}");
+    assert!(refusal.contains("RATE_LIMIT_EXCEEDED"), "{refusal}");
+    let mut other = connect_from(&server, Ipv4Addr::new(127, 0, 0, 2)).await;
+    ask(&mut other, "/health").await;
+    drop((first, other));
     server.stop().await;
 }
 
