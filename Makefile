@@ -1,12 +1,14 @@
-# The commands of a developer. `make demo` and `make test` do all set-up.
+# The commands of a developer. `make demo`, `make test` and `make bench` do all
+# set-up.
 
 CARGO ?= cargo
 
-.PHONY: help demo test lint deny docs setup clean
+.PHONY: help demo test bench lint deny docs setup clean
 
 help:
 	@echo "make demo   build, start, and preview examples/hello-expo on iOS and Android"
 	@echo "make test   install what the tests need and run all of them"
+	@echo "make bench  measure against other tools, side by side; make bench ONLY=queue for one part"
 	@echo "make lint   formatting and clippy, as CI has them"
 	@echo "make deny   licences, duplicates and sources of the dependencies"
 	@echo "make docs   generate docs/errors.md and env_templates/ again from the code"
@@ -20,6 +22,11 @@ setup:
 
 test: setup
 	$(CARGO) nextest run --no-fail-fast
+
+# Whatever it starts is on free ports of loopback and in temporary folders.
+bench:
+	@.ci/setup bench
+	$(CARGO) bench --bench suite -- $(ONLY)
 
 lint:
 	$(CARGO) fmt --check

@@ -59,7 +59,7 @@ pub fn router(app: AppState) -> Router {
 /// Puts the layers around routes. From the outside in: trace and access log,
 /// CORS, security headers, compression, the bodies of errors, panics, web
 /// previews by host.
-fn surround(routes: Router<AppState>, app: AppState) -> Router {
+pub fn surround(routes: Router<AppState>, app: AppState) -> Router {
     let cors = headers::cors(&app.config.server);
     let routes = routes
         .fallback(pages::not_found)
