@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use crate::blobs::Blobs;
-use crate::blobs::store::ObjectBlobs;
+use crate::blobs::local::LocalBlobs;
 use crate::bundle::sandbox::Sandbox;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::Config;
@@ -131,7 +131,7 @@ impl Engines {
             queue: Arc::clone(&store) as Arc<dyn JobQueue>,
             store,
             ephemeral: Arc::new(SledEphemeral::open(&data.ephemeral(), Arc::clone(clock))?),
-            blobs: Arc::new(ObjectBlobs::local(&data.blobs())?),
+            blobs: Arc::new(LocalBlobs::open(&data.blobs())?),
             data,
         })
     }

@@ -54,7 +54,8 @@ fn rule() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("blobs", with(&[VALUES, SETTINGS])),
         ("net", vec![]),
         ("git", with(&[VALUES, SETTINGS, &["net"]])),
-        ("bundle", with(&[VALUES, SETTINGS, &["net"]])),
+        // A bundle is made of parts, some of which the store has already.
+        ("bundle", with(&[VALUES, SETTINGS, &["blobs", "net"]])),
         ("services", services),
         ("jobs", entrances.clone()),
         ("http", entrances.clone()),

@@ -1,21 +1,32 @@
 //! The port of the bundles: named byte strings, written once, read often.
 //!
-//! `object_store` underneath; this module adds the typed keys, durability and
-//! writing from a file. A blob is there whole or not at all.
+//! A bundle is *put together from parts*. A store on this disk keeps a part
+//! once for all bundles of its project ([`local`]); a store elsewhere sees the
+//! concatenation and nothing of the parts ([`store`], over `object_store`). To
+//! every reader a blob is one string of bytes, and it is there whole or not at
+//! all.
 
-mod folder;
+pub mod extent;
+pub mod local;
+pub mod part;
 pub mod store;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+pub use extent::{Extent, Extents};
+pub use part::{EmptyShelf, Part, PartName, Shelf};
+
 use crate::clock::Timestamp;
 use crate::domain::{JobId, ProjectId};
-use crate::error::Result;
+use crate::error::{Context, Result};
 
 /// A blob's name, `previews/<project_id>/<job_id>/bundle.zip`: never made
 /// from text that a user chose.
@@ -49,23 +60,52 @@ pub struct BlobInfo {
 
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// Stores the file's bytes under `key`, replacing what was there; durable
-    /// and visible only when it returns `Ok`. On an error nothing is left.
-    async fn put_file(&self, key: &BlobKey, file: &Path) -> Result<()>;
+    /// Stores the bytes of `parts`, one after the other, under `key`, replacing
+    /// what was there; durable and visible only when it returns `Ok`. On an
+    /// error nothing is left. Parts that come from [`Blobs::shelf`] may be
+    /// shared instead of stored again; deleting the one blob never harms the
+    /// other.
+    ///
+    /// # Errors
+    /// `STORAGE_FULL`, `DEPENDENCY_FAILURE`.
+    async fn put(&self, key: &BlobKey, parts: &[Part]) -> Result<()>;
+
+    /// The same with one file's bytes as the only part.
+    async fn put_file(&self, key: &BlobKey, file: &Path) -> Result<()> {
+        let what = "open the file that is to be stored";
+        let file = file.to_owned();
+        let part = tokio::task::spawn_blocking(move || Part::of_file(File::open(file)?))
+            .await
+            .or_internal(what)?
+            .or_internal(what)?;
+        self.put(key, &[part]).await
+    }
+
+    /// Parts of the project's bundles as they are now. A store that keeps no
+    /// parts has none to offer.
+    async fn shelf(&self, project: ProjectId) -> Result<Arc<dyn Shelf>>;
+
     /// `None` when there is no such blob.
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobInfo>>;
+
     /// The bytes of `range` (`start..end`, within the size).
     async fn read(
         &self,
         key: &BlobKey,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes>>>;
+
+    /// The blob in files of this machine, where the adapter keeps it there:
+    /// what [`Blobs::head`] and [`Blobs::read`] tell in one, and readable to the
+    /// end even when the blob is deleted meanwhile. `NOT_FOUND` when there is
+    /// no such blob.
+    async fn on_disk(&self, key: &BlobKey) -> Result<Option<Extents>>;
+
     /// Deleting what is absent is no error.
     async fn delete(&self, key: &BlobKey) -> Result<()>;
+
     /// Every blob under `previews/`, in no promised order.
     async fn list(&self) -> Result<Vec<BlobInfo>>;
-    /// Where the blob lies on this machine's disk, if the adapter keeps it
-    /// there as a plain file.
-    fn local_path(&self, key: &BlobKey) -> Option<PathBuf>;
+
     fn name(&self) -> &'static str;
 }

@@ -1,74 +1,51 @@
-//! The adapter over `object_store`: typed keys, files streamed in constant
-//! memory, nothing left of what failed.
+//! The adapter over `object_store`: typed keys, bytes streamed in constant
+//! memory. Only the store in memory is built today.
 
-use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
-use object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutPayload,
-};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
-use super::folder::LocalFolder;
+use super::extent::{Extents, Reader};
+use super::part::{EmptyShelf, Part, Shelf};
 use super::{BlobInfo, BlobKey, Blobs};
 use crate::clock::Timestamp;
 use crate::disk;
+use crate::domain::ProjectId;
 use crate::error::{Code, Context, Error, Result};
 
 pub struct ObjectBlobs {
     store: Arc<dyn ObjectStore>,
-    /// The folder, when the objects are plain files.
-    local: Option<PathBuf>,
     name: &'static str,
 }
 
-/// What is held in memory of a file on its way in: object stores want parts of
-/// at least 5 MiB.
-const PART_BYTES: usize = 5 * 1024 * 1024;
-/// One read of a file on its way out.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// What is held in memory of a bundle on its way in: object stores want pieces
+/// of at least 5 MiB.
+const PIECE_BYTES: usize = 5 * 1024 * 1024;
 /// Every key starts with it.
 const PREFIX: &str = "previews";
 
 impl ObjectBlobs {
-    /// Plain files below `root`, an existing folder.
-    pub fn local(root: &Path) -> Result<Self> {
-        let store = LocalFileSystem::new_with_prefix(root)
-            .or_code(Code::DependencyFailure, "open the folder of the bundles")?
-            .with_fsync(true);
-        Ok(Self {
-            store: Arc::new(store),
-            local: Some(root.to_owned()),
-            name: "local",
-        })
-    }
-
     /// Gone with the process: for tests, and the oracle of the others.
     #[must_use]
     pub fn in_memory() -> Self {
         Self {
             store: Arc::new(InMemory::new()),
-            local: None,
             name: "memory",
         }
     }
 
-    /// Streams the file to the store, which shows it when it is whole.
-    async fn upload(&self, location: &ObjectPath, file: &mut tokio::fs::File) -> Result<()> {
-        let mut part = next_part(file).await?;
-        if part.len() < PART_BYTES {
-            return match self.store.put(location, part.into()).await {
+    /// Streams the bytes to the store, which shows them when they are whole.
+    async fn upload(&self, location: &ObjectPath, bytes: Extents) -> Result<()> {
+        let (mut piece, mut rest) = next_piece(bytes.reader()).await?;
+        if piece.len() < PIECE_BYTES {
+            return match self.store.put(location, piece.into()).await {
                 Ok(_) => Ok(()),
                 Err(e) => Err(failed("store", location, e)),
             };
@@ -79,12 +56,12 @@ impl ObjectBlobs {
             .await
             .map_err(|e| failed("store", location, e))?;
         let sent = async {
-            while !part.is_empty() {
+            while !piece.is_empty() {
                 upload
-                    .put_part(PutPayload::from(part))
+                    .put_part(PutPayload::from(piece))
                     .await
                     .map_err(|e| failed("store", location, e))?;
-                part = next_part(file).await?;
+                (piece, rest) = next_piece(rest).await?;
             }
             let done = upload.complete().await;
             done.map_err(|e| failed("store", location, e)).map(drop)
@@ -96,35 +73,18 @@ impl ObjectBlobs {
         }
         sent
     }
-
-    async fn get(&self, location: &ObjectPath, range: Range<u64>) -> Result<GetResult> {
-        let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
-        self.store
-            .get_opts(location, options)
-            .await
-            .map_err(|e| failed("read", location, e))
-    }
 }
 
 #[async_trait]
 impl Blobs for ObjectBlobs {
-    async fn put_file(&self, key: &BlobKey, file: &Path) -> Result<()> {
-        let mut source = tokio::fs::File::open(file)
-            .await
-            .or_internal("open the file that is to be stored")?;
+    async fn put(&self, key: &BlobKey, parts: &[Part]) -> Result<()> {
         let location = ObjectPath::from(key.as_str());
-        let folder = LocalFolder::of(self.local.as_deref(), key);
-        blocking(folder.as_ref(), LocalFolder::make).await?;
-        stop_point!(BlobBefore);
-        let stored = self.upload(&location, &mut source).await;
-        stop_point!(BlobAfter);
-        if stored.is_ok() {
-            blocking(folder.as_ref(), LocalFolder::close_to_others).await?;
-        } else {
-            // The first error is the one to tell.
-            let _ = blocking(folder.as_ref(), LocalFolder::clear_after_failure).await;
-        }
-        stored
+        let bytes = parts.iter().map(|part| part.extent.clone()).collect();
+        self.upload(&location, bytes).await
+    }
+
+    async fn shelf(&self, _: ProjectId) -> Result<Arc<dyn Shelf>> {
+        Ok(Arc::new(EmptyShelf))
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobInfo>> {
@@ -151,30 +111,25 @@ impl Blobs for ObjectBlobs {
                 None => Err(absent(&location)),
             };
         }
-        let found = self.get(&location, range).await?;
-        let length = found.range.end - found.range.start;
-        let start = found.range.start;
-        match found.payload {
-            // object_store reads a file in pieces of 8 KiB, each in a thread
-            // switch of its own.
-            GetResultPayload::File(file, _) => file_stream(file, start, length, location).await,
-            GetResultPayload::Stream(stream) => Ok(stream
-                .map_err(move |e| failed("read", &location, e))
-                .boxed()),
-        }
+        let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
+        let found = self.store.get_opts(&location, options).await;
+        let found = found.map_err(|e| failed("read", &location, e))?;
+        Ok(found
+            .into_stream()
+            .map_err(move |e| failed("read", &location, e))
+            .boxed())
+    }
+
+    async fn on_disk(&self, _: &BlobKey) -> Result<Option<Extents>> {
+        Ok(None)
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<()> {
         let location = ObjectPath::from(key.as_str());
         match self.store.delete(&location).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(e) => return Err(failed("delete", &location, e)),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(failed("delete", &location, e)),
         }
-        blocking(
-            LocalFolder::of(self.local.as_deref(), key).as_ref(),
-            LocalFolder::remove,
-        )
-        .await
     }
 
     async fn list(&self) -> Result<Vec<BlobInfo>> {
@@ -185,10 +140,6 @@ impl Blobs for ObjectBlobs {
             .map_err(|e| failed("list", &prefix, e))
             .try_collect()
             .await
-    }
-
-    fn local_path(&self, key: &BlobKey) -> Option<PathBuf> {
-        Some(self.local.as_ref()?.join(key.as_str()))
     }
 
     fn name(&self) -> &'static str {
@@ -216,71 +167,17 @@ fn failed(what: &str, location: &ObjectPath, cause: object_store::Error) -> Erro
     Error::new(code, format!("could not {what} {location}")).caused_by(cause)
 }
 
-/// The next part of the file; shorter than a part only at the file's end.
-async fn next_part(file: &mut (impl AsyncRead + Unpin)) -> Result<Bytes> {
-    let mut part = BytesMut::new();
-    let mut rest = file.take(PART_BYTES as u64);
-    while rest
-        .read_buf(&mut part)
-        .await
-        .or_internal("read the file that is to be stored")?
-        > 0
-    {}
-    Ok(part.freeze())
-}
-
-/// `length` bytes of the file from `start`; an error when it ends before.
-async fn file_stream(
-    file: File,
-    start: u64,
-    length: u64,
-    location: ObjectPath,
-) -> Result<BoxStream<'static, Result<Bytes>>> {
-    use tokio::io::AsyncSeekExt;
-
-    let what = format!("read {location}");
-    let mut file = tokio::fs::File::from_std(file);
-    file.seek(io::SeekFrom::Start(start))
-        .await
-        .or_code(Code::DependencyFailure, &what)?;
-    let state = (file, length, what);
-    Ok(
-        stream::try_unfold(state, |(mut file, left, what)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            let wanted = usize::try_from(left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
-            let mut chunk = BytesMut::with_capacity(wanted);
-            let read = (&mut file)
-                .take(wanted as u64)
-                .read_buf(&mut chunk)
-                .await
-                .and_then(|read| match read {
-                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                    read => Ok(read),
-                })
-                .or_code(Code::DependencyFailure, &what)?;
-            Ok(Some((chunk.freeze(), (file, left - read as u64, what))))
-        })
-        .boxed(),
-    )
-}
-
-/// Does `work` on the folder, if there is one, where it may block.
-async fn blocking(
-    folder: Option<&LocalFolder>,
-    work: fn(&LocalFolder) -> io::Result<()>,
-) -> Result<()> {
-    let Some(folder) = folder.cloned() else {
-        return Ok(());
-    };
-    tokio::task::spawn_blocking(move || work(&folder))
-        .await
-        .or_internal("prepare the folder of a bundle")?
-        .map_err(|e| {
-            let code = disk::code_of(&e, Code::DependencyFailure);
-            Error::new(code, "could not prepare the folder of a bundle").caused_by(e)
-        })
+/// The next bytes, and where to go on; shorter than a piece only at the end.
+async fn next_piece(mut reader: Reader) -> Result<(Bytes, Reader)> {
+    let what = "read what is to be stored";
+    tokio::task::spawn_blocking(move || {
+        let mut piece = vec![0; PIECE_BYTES];
+        let filled = reader.fill(&mut piece).or_internal(what)?;
+        piece.truncate(filled);
+        Ok((Bytes::from(piece), reader))
+    })
+    .await
+    .or_internal(what)?
 }
 
 #[cfg(test)]
@@ -289,14 +186,14 @@ mod tests {
 
     #[test]
     fn a_full_disk_has_its_own_code() {
-        let generic = |kind: io::ErrorKind| object_store::Error::Generic {
+        let generic = |kind: std::io::ErrorKind| object_store::Error::Generic {
             store: "LocalFileSystem",
-            source: Box::new(io::Error::from(kind)),
+            source: Box::new(std::io::Error::from(kind)),
         };
         let location = ObjectPath::from("previews/1/job/bundle.zip");
         let code = |kind| failed("store", &location, generic(kind)).code;
-        assert_eq!(code(io::ErrorKind::StorageFull), Code::StorageFull);
-        assert_eq!(code(io::ErrorKind::QuotaExceeded), Code::StorageFull);
-        assert_eq!(code(io::ErrorKind::Other), Code::DependencyFailure);
+        assert_eq!(code(std::io::ErrorKind::StorageFull), Code::StorageFull);
+        assert_eq!(code(std::io::ErrorKind::QuotaExceeded), Code::StorageFull);
+        assert_eq!(code(std::io::ErrorKind::Other), Code::DependencyFailure);
     }
 }

@@ -2,8 +2,8 @@
 //! byte range (section 14).
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -14,11 +14,12 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use tokio::task::JoinHandle;
 
+use crate::blobs::extent::{Extent, Extents, Reader};
 use crate::error::{Code, Context, Error, Result};
 use crate::http::error::ApiError;
 
 /// Bytes of a piece on its way from the disk to the network.
-const PIECE: u64 = 512 * 1024;
+const PIECE: usize = 512 * 1024;
 
 /// What of a representation the client is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,45 +148,44 @@ fn unsatisfiable(size: u64) -> Response {
     response
 }
 
-/// The bytes of `range` from a local file, read in big pieces, the next one
-/// while the last is on its way.
+/// The bytes of `range` from a local file.
 pub fn stream(file: File, range: Range<u64>) -> Body {
-    Body::from_stream(pieces(file, range))
+    let file = Arc::new(file);
+    extents([Extent { file, range }].into_iter().collect())
 }
 
-fn pieces(mut file: File, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> {
-    let left = range.end - range.start;
-    let first = tokio::task::spawn_blocking(move || {
-        file.seek(SeekFrom::Start(range.start))
-            .or_internal("seek in a file")?;
-        read_piece(file, left)
-    });
+/// Bytes from local files, read in big pieces, the next one while the last is
+/// on its way.
+pub fn extents(bytes: Extents) -> Body {
+    Body::from_stream(pieces(bytes))
+}
+
+fn pieces(bytes: Extents) -> impl Stream<Item = Result<Bytes>> {
+    let left = bytes.size();
+    let first = read_ahead(bytes.reader(), left);
     stream::try_unfold(Some((first, left)), |state| async move {
         let Some((reading, left)) = state else {
             return Ok(None);
         };
-        let (file, bytes) = reading.await.or_internal("read a file")??;
+        let (reader, bytes) = reading.await.or_internal("read a file")??;
         let left = left - bytes.len() as u64;
-        let next = (left > 0).then(|| (read_ahead(file, left), left));
+        let next = (left > 0).then(|| (read_ahead(reader, left), left));
         Ok(Some((bytes, next)))
     })
 }
 
-type Reading = JoinHandle<Result<(File, Bytes)>>;
+type Reading = JoinHandle<Result<(Reader, Bytes)>>;
 
-fn read_ahead(file: File, left: u64) -> Reading {
-    tokio::task::spawn_blocking(move || read_piece(file, left))
-}
-
-fn read_piece(mut file: File, left: u64) -> Result<(File, Bytes)> {
-    let wanted = left.min(PIECE);
-    let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or_default());
-    let read = file.by_ref().take(wanted).read_to_end(&mut bytes);
-    if read.or_internal("read a file")? == 0 {
-        // The promised length cannot be kept: cut the connection instead.
-        return Err(Error::internal("a file became shorter while it was sent"));
-    }
-    Ok((file, Bytes::from(bytes)))
+fn read_ahead(mut reader: Reader, left: u64) -> Reading {
+    tokio::task::spawn_blocking(move || {
+        let wanted = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        let mut bytes = vec![0; wanted];
+        // A file that became shorter is an error: the promised length cannot be
+        // kept, so the connection is cut instead.
+        let filled = reader.fill(&mut bytes).or_internal("read a file")?;
+        bytes.truncate(filled);
+        Ok((reader, Bytes::from(bytes)))
+    })
 }
 
 #[cfg(test)]

@@ -1,35 +1,38 @@
 //! The contract of `Blobs`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use hivesync::blobs::local::LocalBlobs;
 use hivesync::blobs::store::ObjectBlobs;
-use hivesync::blobs::{BlobKey, Blobs};
+use hivesync::blobs::{BlobKey, Blobs, Extent, Extents, Part, PartName};
 use hivesync::clock::SystemEntropy;
 use hivesync::domain::{JobId, ProjectId};
 use hivesync::error::Code;
 use tempfile::TempDir;
 
 /// An adapter, and a folder for the files that are put into it.
-struct Bench {
-    port: ObjectBlobs,
-    root: PathBuf,
-    folder: TempDir,
+pub(crate) struct Bench<B> {
+    pub(crate) port: B,
+    pub(crate) root: PathBuf,
+    pub(crate) folder: TempDir,
 }
 
-fn local_bench() -> Bench {
+pub(crate) fn local_bench() -> Bench<LocalBlobs> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("data");
     std::fs::create_dir(&root).unwrap();
     Bench {
-        port: ObjectBlobs::local(&root).unwrap(),
+        port: LocalBlobs::open(&root).unwrap(),
         root,
         folder,
     }
 }
 
-fn memory_bench() -> Bench {
+fn memory_bench() -> Bench<ObjectBlobs> {
     let folder = tempfile::tempdir().unwrap();
     Bench {
         port: ObjectBlobs::in_memory(),
@@ -68,15 +71,18 @@ run_for_every_adapter!(
     the_list_has_every_blob,
     a_file_that_cannot_be_read_leaves_nothing,
     readers_see_the_old_or_the_new_blob_whole,
+    parts_are_put_one_after_the_other,
+    a_bundle_of_the_shelf_s_parts_reads_the_same,
+    an_opened_blob_outlives_its_deletion,
 );
 
-fn key(project: i64) -> BlobKey {
+pub(crate) fn key(project: i64) -> BlobKey {
     let job = JobId::generate(&SystemEntropy::new());
     BlobKey::bundle(ProjectId(project), &job)
 }
 
 /// A file of `size` bytes, no two stretches of which are alike.
-fn file(folder: &Path, size: usize) -> (PathBuf, Vec<u8>) {
+pub(crate) fn file(folder: &Path, size: usize) -> (PathBuf, Vec<u8>) {
     let bytes: Vec<u8> = (0_u32..)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .take(size)
@@ -86,7 +92,7 @@ fn file(folder: &Path, size: usize) -> (PathBuf, Vec<u8>) {
     (path, bytes)
 }
 
-async fn read(port: &dyn Blobs, key: &BlobKey, range: std::ops::Range<u64>) -> Vec<u8> {
+pub(crate) async fn read(port: &dyn Blobs, key: &BlobKey, range: std::ops::Range<u64>) -> Vec<u8> {
     let chunks: Vec<Bytes> = port
         .read(key, range)
         .await
@@ -222,86 +228,100 @@ async fn readers_see_the_old_or_the_new_blob_whole(port: &dyn Blobs, folder: &Pa
     tokio::join!(write, look);
 }
 
-/// What holds for files on this machine's disk beyond the contract.
-mod disk {
-    use std::os::unix::fs::PermissionsExt;
+fn name(of: &[u8]) -> PartName {
+    let digest = ring::digest::digest(&ring::digest::SHA256, of);
+    PartName(digest.as_ref().try_into().unwrap())
+}
 
-    use super::*;
+/// Named parts with these bytes.
+pub(crate) fn parts(folder: &Path, contents: &[&[u8]]) -> Vec<Part> {
+    let path = folder.join("parts");
+    std::fs::write(&path, contents.concat()).unwrap();
+    let file = Arc::new(File::open(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let mut start = 0;
+    let part = |content: &&[u8]| {
+        let range = start..start + content.len() as u64;
+        start = range.end;
+        let file = Arc::clone(&file);
+        Part::new(Some(name(content)), Extent { file, range })
+    };
+    contents.iter().map(part).collect()
+}
 
-    fn mode(path: &Path) -> u32 {
-        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    fn entries(folder: &Path) -> Vec<PathBuf> {
-        ignore::WalkBuilder::new(folder)
-            .standard_filters(false)
-            .build()
-            .skip(1)
-            .map(|entry| entry.unwrap().into_path())
-            .collect()
-    }
-
-    #[tokio::test]
-    async fn files_and_folders_are_closed_to_others() {
-        let bench = local_bench();
-        for size in [10, 6_000_000] {
-            let (path, bytes) = file(bench.folder.path(), size);
-            let key = key(7);
-            bench.port.put_file(&key, &path).await.unwrap();
-            let blob = bench.port.local_path(&key).unwrap();
-            assert_eq!(blob, bench.root.join(key.as_str()));
-            assert!(std::fs::read(&blob).unwrap() == bytes);
-            assert_eq!(mode(&blob), 0o600);
-            for folder in blob.ancestors().skip(1).take(3) {
-                assert_eq!(mode(folder), 0o700, "{}", folder.display());
-            }
+/// As a bundle is put: what the project's shelf has comes from there. Answers
+/// how many parts did.
+pub(crate) async fn put_shared(
+    port: &dyn Blobs,
+    project: i64,
+    key: &BlobKey,
+    folder: &Path,
+    contents: &[&[u8]],
+) -> usize {
+    let shelf = port.shelf(ProjectId(project)).await.unwrap();
+    let mut shared = 0;
+    let mut parts = parts(folder, contents);
+    for part in &mut parts {
+        if let Some(known) = shelf.find(&part.name.unwrap()) {
+            assert_eq!(known.extent.len(), part.extent.len());
+            *part = known;
+            shared += 1;
         }
     }
+    port.put(key, &parts).await.unwrap();
+    shared
+}
 
-    #[tokio::test]
-    async fn a_deleted_blob_leaves_no_folder_and_no_half_written_part() {
-        let bench = local_bench();
-        let (path, _) = file(bench.folder.path(), 10);
-        let key = key(7);
-        bench.port.put_file(&key, &path).await.unwrap();
-        let blob = bench.port.local_path(&key).unwrap();
-        // As a killed process leaves it.
-        std::fs::write(blob.with_file_name("bundle.zip#1"), "half").unwrap();
-        assert_eq!(bench.port.list().await.unwrap().len(), 1);
-        bench.port.delete(&key).await.unwrap();
-        assert_eq!(entries(&bench.root), [bench.root.join("previews")]);
+async fn parts_are_put_one_after_the_other(port: &dyn Blobs, folder: &Path) {
+    let (_, bytes) = file(folder, 300_000);
+    let (a, b, c) = (&bytes[..7], &bytes[7..200_000], &bytes[200_000..]);
+    for contents in [vec![a, b, c], vec![c, &[], a, a], vec![&[]], vec![]] {
+        let key = key(1);
+        let whole = contents.concat();
+        port.put(&key, &parts(folder, &contents)).await.unwrap();
+        let size = port.head(&key).await.unwrap().unwrap().size;
+        assert_eq!(size, whole.len() as u64);
+        assert!(read(port, &key, 0..size).await == whole);
+        let middle = size / 3..size - size / 4;
+        let expected = &whole[whole.len() / 3..whole.len() - whole.len() / 4];
+        assert!(read(port, &key, middle).await == expected);
     }
+}
 
-    #[tokio::test]
-    async fn a_write_that_fails_at_its_last_step_leaves_nothing() {
-        let bench = local_bench();
-        for size in [10, 6_000_000] {
-            let (path, _) = file(bench.folder.path(), size);
-            let key = key(7);
-            // A folder in the blob's place lets everything but the rename
-            // succeed.
-            let in_the_way = bench.port.local_path(&key).unwrap().join("full");
-            std::fs::create_dir_all(&in_the_way).unwrap();
-            bench.port.put_file(&key, &path).await.unwrap_err();
-            std::fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
-            let left = entries(in_the_way.ancestors().nth(2).unwrap());
-            assert!(left.is_empty(), "{left:?}");
-        }
-    }
+async fn a_bundle_of_the_shelf_s_parts_reads_the_same(port: &dyn Blobs, folder: &Path) {
+    let (_, bytes) = file(folder, 400_000);
+    let chunks: Vec<&[u8]> = bytes.chunks(50_000).collect();
+    let first = key(1);
+    put_shared(port, 1, &first, folder, &chunks).await;
+    // Some of them, in another order, and others.
+    let mixed: Vec<&[u8]> = vec![chunks[3], b"new", chunks[1], chunks[2], chunks[3], b"end"];
+    let second = key(1);
+    put_shared(port, 1, &second, folder, &mixed).await;
+    let third = key(1);
+    put_shared(port, 1, &third, folder, &mixed[1..]).await;
+    // Another project has a shelf of its own.
+    let stranger = key(2);
+    assert_eq!(put_shared(port, 2, &stranger, folder, &mixed).await, 0);
+    port.delete(&first).await.unwrap();
+    port.delete(&second).await.unwrap();
+    let whole = mixed[1..].concat();
+    let size = whole.len() as u64;
+    assert!(read(port, &third, 0..size).await == whole);
+    assert!(read(port, &third, 2..size - 2).await == whole[2..whole.len() - 2]);
+    assert_eq!(port.list().await.unwrap().len(), 2);
+}
 
-    #[tokio::test]
-    async fn blobs_of_one_project_may_come_and_go_at_once() {
-        let bench = local_bench();
-        let (path, bytes) = file(bench.folder.path(), 100);
-        let come_and_go = (0..8).map(|_| async {
-            for _ in 0..10 {
-                let key = key(7);
-                bench.port.put_file(&key, &path).await.unwrap();
-                assert!(read(&bench.port, &key, 0..100).await == bytes);
-                bench.port.delete(&key).await.unwrap();
-            }
-        });
-        futures::future::join_all(come_and_go).await;
-        assert_eq!(entries(&bench.root), [bench.root.join("previews")]);
+async fn an_opened_blob_outlives_its_deletion(port: &dyn Blobs, folder: &Path) {
+    let (path, bytes) = file(folder, 600_000);
+    let key = key(1);
+    port.put_file(&key, &path).await.unwrap();
+    let opened: Option<Extents> = port.on_disk(&key).await.unwrap();
+    port.delete(&key).await.unwrap();
+    // An adapter elsewhere has nothing on this disk.
+    if let Some(opened) = opened {
+        let mut found = Vec::new();
+        std::io::Read::read_to_end(&mut opened.reader(), &mut found).unwrap();
+        assert!(found == bytes);
+        assert_eq!(port.on_disk(&key).await.unwrap_err().code, Code::NotFound);
     }
 }

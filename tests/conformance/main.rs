@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod blobs;
+mod blobs_on_disk;
 mod ephemeral;
 mod oracle;
 mod queue;

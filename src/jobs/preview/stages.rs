@@ -296,16 +296,18 @@ impl Stages<'_> {
             token_version: preview.token.version,
         };
         let log_file = self.app.data.build_log(&preview.id);
-        let target = build.bench.file("bundle.zip");
+        let scratch = build.bench.file("bundle.parts");
+        let app = Arc::clone(self.app);
         let (limit, cancel, log) = (build.limit, build.cancel.clone(), self.log.clone());
         self.stage(Stage::Package, async move {
             log.flush().await;
+            let earlier = app.blobs.shelf(facts.project_id).await?;
             let packed = blocking(move || {
                 let stop = Stop {
                     limit: &limit,
                     cancel: &cancel,
                 };
-                package::pack(&product, &facts, &log_file, &target, &stop)
+                package::pack(&product, &facts, &log_file, &*earlier, &scratch, &stop)
             })
             .await?;
             log.note(format!(
@@ -322,12 +324,12 @@ impl Stages<'_> {
         let preview = self.progress.preview();
         let key = BlobKey::bundle(preview.project_id, &preview.id);
         let (app, cancel) = (Arc::clone(self.app), self.cancel.clone());
-        let (log, file) = (self.log.clone(), build.bench.file("bundle.zip"));
+        let log = self.log.clone();
         let kind = build.plan.kind;
         self.stage(Stage::Upload, async move {
             let mut pauses = UPLOAD_PAUSES.iter();
             loop {
-                let error = match app.blobs.put_file(&key, &file).await {
+                let error = match app.blobs.put(&key, &packed.parts).await {
                     Ok(()) => break,
                     Err(error) => error,
                 };

@@ -1,13 +1,11 @@
 //! Handing the finished bundle out.
 
-use std::fs::File;
-
 use super::{Reader, expired, open};
 use crate::app::App;
-use crate::blobs::BlobKey;
+use crate::blobs::{BlobKey, Extents};
 use crate::domain::JobId;
 use crate::domain::preview::{Bundle, Preview, PreviewStatus};
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// A bundle that can be read now.
 pub struct Opened {
@@ -18,8 +16,8 @@ pub struct Opened {
 
 /// Where its bytes come from.
 pub enum Bytes {
-    /// The blob store keeps it as a file of this machine.
-    Local(File),
+    /// The blob store keeps it in files of this machine.
+    Local(Extents),
     /// It is streamed through the blob store's port.
     Stored(BlobKey),
 }
@@ -34,12 +32,8 @@ pub async fn download(app: &App, reader: &Reader, id: &JobId) -> Result<Opened> 
     let preview = open(app, reader, id).await?.value;
     let bundle = finished(app, &preview)?.clone();
     let key = BlobKey::bundle(preview.project_id, id);
-    let bytes = match app.blobs.local_path(&key) {
-        Some(path) => match tokio::fs::File::open(path).await {
-            Ok(file) => Bytes::Local(file.into_std().await),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(expired()),
-            Err(e) => return Err(e).or_internal("open a bundle"),
-        },
+    let bytes = match app.blobs.on_disk(&key).await.map_err(gone)? {
+        Some(extents) => Bytes::Local(extents),
         None if app.blobs.head(&key).await?.is_some() => Bytes::Stored(key),
         None => return Err(expired()),
     };
@@ -48,6 +42,15 @@ pub async fn download(app: &App, reader: &Reader, id: &JobId) -> Result<Opened> 
         bundle,
         bytes,
     })
+}
+
+/// A bundle whose row lives and whose bytes do not has expired too.
+pub(super) fn gone(error: Error) -> Error {
+    if error.code == Code::NotFound {
+        expired()
+    } else {
+        error
+    }
 }
 
 /// The preview's bundle, as long as it lives.

@@ -40,7 +40,7 @@ pub(super) async fn bundle(
     let selection = file::select(&method, &headers, &etag, size);
     let mut response = file::respond(&method, selection, &etag, size, |range| async move {
         Ok(match opened.bytes {
-            Bytes::Local(zip) => file::stream(zip, range),
+            Bytes::Local(zip) => file::extents(zip.slice(range)),
             Bytes::Stored(key) => Body::from_stream(app.blobs.read(&key, range).await?),
         })
     })

@@ -1,0 +1,143 @@
+//! `metadata.json`: what a bundle holds, for manifests and for people.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+
+use super::{Facts, Stop, digest_of};
+use crate::bundle::product::{MAIN, Product};
+use crate::clock::Timestamp;
+use crate::domain::preview::Platform;
+use crate::domain::project::ProjectKind;
+use crate::domain::{JobId, ProjectId};
+use crate::error::{Code, Context, Error, Result};
+
+/// Bytes of a whole bundle before compression.
+const LARGEST: u64 = 2 << 30;
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    job_id: &'a JobId,
+    project_id: ProjectId,
+    commit: &'a str,
+    platform: Platform,
+    kind: ProjectKind,
+    built_at: Timestamp,
+    token_version: u32,
+    runtime_version: Option<&'a str>,
+    sizes: Sizes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launch_asset: Option<AssetFacts<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assets: Vec<AssetFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expo: Option<&'a serde_json::Value>,
+}
+
+/// Bytes before compression.
+#[derive(Default, Serialize)]
+struct Sizes {
+    /// `main.jsbundle`, or all of `dist/`.
+    bundle: u64,
+    assets: u64,
+    files: u64,
+}
+
+/// What an Expo manifest says of a file.
+#[derive(Serialize)]
+struct AssetFacts<'a> {
+    path: &'a str,
+    key: &'a str,
+    /// SHA-256 in unpadded base64url.
+    hash: String,
+    content_type: String,
+    extension: &'a str,
+}
+
+/// The file's bytes.
+pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop<'_>) -> Result<Vec<u8>> {
+    let what = "describe the bundle";
+    let sizes = sizes(product)?;
+    let file_of = |name: &str| {
+        product
+            .entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .map(|entry| entry.file.as_path())
+    };
+    let mut launch_asset = None;
+    if let Some(main) = file_of(MAIN) {
+        launch_asset = Some(AssetFacts {
+            path: MAIN,
+            key: "bundle",
+            hash: BASE64URL_NOPAD.encode(&digest(main).or_internal(what)?),
+            content_type: "application/javascript".to_owned(),
+            extension: "bundle",
+        });
+    }
+    let mut assets = Vec::new();
+    for asset in &product.assets {
+        stop.check()?;
+        let Some(file) = file_of(&asset.name) else {
+            continue;
+        };
+        assets.push(AssetFacts {
+            path: &asset.name,
+            key: &asset.key,
+            hash: BASE64URL_NOPAD.encode(&digest(file).or_internal(what)?),
+            content_type: mime_guess::from_ext(&asset.extension)
+                .first_or_octet_stream()
+                .to_string(),
+            extension: &asset.extension,
+        });
+    }
+    assets.sort_by(|one, two| one.path.cmp(two.path));
+    let mut json = serde_json::to_vec_pretty(&Metadata {
+        job_id: &facts.job_id,
+        project_id: facts.project_id,
+        commit: &facts.commit,
+        platform: facts.platform,
+        kind: facts.kind,
+        built_at: facts.built_at,
+        token_version: facts.token_version,
+        runtime_version: product.runtime_version.as_deref(),
+        sizes,
+        launch_asset,
+        assets,
+        expo: product.expo.as_ref(),
+    })
+    .or_internal(what)?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+fn sizes(product: &Product) -> Result<Sizes> {
+    let mut sizes = Sizes::default();
+    for entry in &product.entries {
+        let length = entry
+            .file
+            .metadata()
+            .or_internal("read the build's output")?
+            .len();
+        sizes.files += 1;
+        if entry.name.starts_with("assets/") {
+            sizes.assets += length;
+        } else {
+            sizes.bundle += length;
+        }
+    }
+    if sizes.assets + sizes.bundle > LARGEST {
+        return Err(Error::new(
+            Code::PreviewBuildFailed,
+            format!("the build's output is larger than {} MiB", LARGEST >> 20),
+        ));
+    }
+    Ok(sizes)
+}
+
+fn digest(path: &Path) -> io::Result<Vec<u8>> {
+    digest_of(File::open(path)?)
+}

@@ -1,0 +1,225 @@
+//! Unpacking a web bundle. A file that an earlier site of the project has as
+//! well is shared with it by a hard link, so that ten previews of one site take
+//! little more room than one; each may go without harm to the others.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use zip::ZipArchive;
+
+use super::web::inside;
+use crate::blobs::Extents;
+use crate::blobs::extent::Reader;
+use crate::disk;
+
+/// Where a web bundle keeps its site; see [`crate::bundle::product::DIST`].
+const SITE: &str = "dist/";
+
+/// What is to be unpacked, and where.
+pub(super) struct Unpacking {
+    /// A new folder, in which the site is made.
+    pub(super) aside: PathBuf,
+    /// Where it is shown when it is whole.
+    pub(super) root: PathBuf,
+    /// Earlier sites of the project; some may not be there.
+    pub(super) relatives: Vec<PathBuf>,
+    /// Bytes that a site may have.
+    pub(super) limit: u64,
+}
+
+impl Unpacking {
+    /// Blocking.
+    pub(super) fn run(&self, zip: Extents) -> io::Result<()> {
+        let unpacked = unpack_site(zip, &self.aside, &self.relatives, self.limit)
+            .and_then(|()| fs::rename(&self.aside, &self.root));
+        let Err(error) = unpacked else {
+            return Ok(());
+        };
+        // What is left of a failed try is of no use to anybody.
+        let _ = disk::remove_tree(&self.aside);
+        // Somebody else was faster: theirs is as good.
+        if self.root.is_dir() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+}
+
+type Archive = ZipArchive<BufReader<Reader>>;
+
+/// Writes the regular files below `dist/` into the new folder `into`.
+fn unpack_site(zip: Extents, into: &Path, relatives: &[PathBuf], limit: u64) -> io::Result<()> {
+    let mut archive = ZipArchive::new(BufReader::new(zip.reader()))?;
+    fs::create_dir(into)?;
+    let mut left = limit;
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index)?;
+        // Folders are made for their files; links are never followed because
+        // they are never made.
+        if !entry.is_file() || entry.is_symlink() {
+            continue;
+        }
+        let Some(name) = entry.name()?.strip_prefix(SITE).and_then(inside) else {
+            continue;
+        };
+        let size = entry.size();
+        drop(entry);
+        let path = into.join(&name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if size <= left && share(&mut archive, index, size, relatives, &name, &path)? {
+            left -= size;
+            continue;
+        }
+        let entry = archive.by_index(index)?;
+        let mut file = File::create_new(&path)?;
+        // One byte more than allowed tells that there is more.
+        left = match io::copy(&mut entry.take(left.saturating_add(1)), &mut file)? {
+            written if written > left => {
+                return Err(io::Error::other(
+                    "the web bundle unpacks to more than is allowed",
+                ));
+            }
+            written => left - written,
+        };
+    }
+    Ok(())
+}
+
+/// Links `path` to the file of that name in another site, if its bytes are
+/// those of the entry. A file system without links only costs the room.
+fn share(
+    archive: &mut Archive,
+    index: usize,
+    size: u64,
+    relatives: &[PathBuf],
+    name: &Path,
+    path: &Path,
+) -> io::Result<bool> {
+    for relative in relatives {
+        let other = relative.join(name);
+        let alike = fs::symlink_metadata(&other).is_ok_and(|m| m.is_file() && m.len() == size);
+        if alike
+            && let Ok(file) = File::open(&other)
+            && same(archive.by_index(index)?, file)?
+            && fs::hard_link(&other, path).is_ok()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn same(mut one: impl Read, mut two: impl Read) -> io::Result<bool> {
+    let (mut here, mut there) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let read = fill(&mut one, &mut here)?;
+        if fill(&mut two, &mut there)? != read || here[..read] != there[..read] {
+            return Ok(false);
+        }
+        if read == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+/// Fewer bytes than there is room for only at the end.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn zip_of(files: &[(&str, &str)]) -> Extents {
+        let mut zip = ZipWriter::new(tempfile::tempfile().unwrap());
+        for (name, content) in files {
+            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(content.as_bytes()).unwrap();
+        }
+        zip.add_symlink("dist/link", "/etc/passwd", SimpleFileOptions::default())
+            .unwrap();
+        Extents::of_file(zip.finish().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_the_site_is_unpacked_and_only_regular_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let into = folder.path().join("site");
+        let zip = zip_of(&[
+            ("dist/index.html", "<p>"),
+            ("dist/assets/a.js", "1"),
+            ("dist/../../escape", "no"),
+            ("build.log", "no"),
+            ("distant/x", "x"),
+        ]);
+        unpack_site(zip, &into, &[], 1000).unwrap();
+        let mut found = Vec::new();
+        let mut folders = vec![into.clone()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path.strip_prefix(&into).unwrap().to_owned());
+                }
+            }
+        }
+        found.sort();
+        assert_eq!(found, [Path::new("assets/a.js"), Path::new("index.html")]);
+        assert!(!folder.path().join("escape").exists());
+    }
+
+    #[test]
+    fn a_bundle_over_the_limit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let zip = zip_of(&[("dist/a", "12345"), ("dist/b", "67890")]);
+        assert!(unpack_site(zip, &folder.path().join("x"), &[], 9).is_err());
+    }
+
+    #[test]
+    fn equal_files_of_earlier_sites_are_shared() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        let first = [
+            ("dist/same.js", "1"),
+            ("dist/edited.js", "one"),
+            ("dist/x/y", ""),
+        ];
+        unpack_site(zip_of(&first), &old, &[], 1000).unwrap();
+        let second = [
+            ("dist/same.js", "1"),
+            ("dist/edited.js", "two"),
+            ("dist/x/y", "longer"),
+        ];
+        let relatives = [folder.path().join("never looked at"), old.clone()];
+        unpack_site(zip_of(&second), &new, &relatives, 1000).unwrap();
+
+        let node = |site: &Path, name: &str| fs::metadata(site.join(name)).unwrap().ino();
+        assert_eq!(node(&old, "same.js"), node(&new, "same.js"));
+        assert_ne!(node(&old, "edited.js"), node(&new, "edited.js"));
+        fs::remove_dir_all(&old).unwrap();
+        for (name, content) in [("same.js", "1"), ("edited.js", "two"), ("x/y", "longer")] {
+            assert_eq!(fs::read_to_string(new.join(name)).unwrap(), content);
+        }
+    }
+}
