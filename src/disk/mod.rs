@@ -1,11 +1,12 @@
 //! What every part that writes to the disk must know of it: how it says that
 //! it is full, and how a folder goes away for good.
 
+mod remove;
+
 use std::error::Error as StdError;
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+
+pub use remove::remove_tree;
 
 use crate::error::Code;
 
@@ -39,34 +40,11 @@ pub fn code_of(error: &(dyn StdError + 'static), otherwise: Code) -> Code {
     }
 }
 
-/// Removes `dir` and what is in it; no error when it is not there.
-///
-/// A killed build's last write may race with us, hence the second try. Links
-/// are removed, never followed.
-pub fn remove_tree(dir: &Path) -> io::Result<()> {
-    for _ in 0..3 {
-        match fs::remove_dir_all(dir) {
-            Ok(()) => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => unlock(dir),
-            Err(_) => {}
-        }
-    }
-    fs::remove_dir_all(dir)
-}
-
-/// Builds may leave folders that their owner cannot write.
-fn unlock(dir: &Path) {
-    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            unlock(&entry.path());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::error::Error;
 
