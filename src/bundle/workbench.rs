@@ -98,6 +98,7 @@ impl Workbench {
     /// A cell that does not even have the project, for fetching tools.
     #[must_use]
     pub fn bare_cell(&self, mut cell: Cell) -> Cell {
+        cell.own(&self.dir);
         for (name, _) in ETC {
             let guest = Path::new("/etc").join(name);
             cell.mount(&self.dir.join(name), &guest, Access::ReadOnly);
@@ -212,6 +213,9 @@ impl Build {
                 ),
             )),
             Ended::TimedOut => Err(self.limit.exceeded()),
+            Ended::Exceeded(breach) => {
+                Err(Error::new(breach.code().unwrap_or(code), breach.message()))
+            }
             Ended::Cancelled => Err(cancelled()),
         }
     }

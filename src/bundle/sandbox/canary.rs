@@ -65,9 +65,11 @@ pub(super) fn prove(
         .stdin(Stdio::null())
         .output()
         .map_err(|e| format!("{} does not run: {e}", program.display()))?;
+    let help = String::from_utf8_lossy(&help.stdout);
     let bubblewrap = Bubblewrap {
         program,
-        disable_userns: String::from_utf8_lossy(&help.stdout).contains("--disable-userns"),
+        disable_userns: help.contains("--disable-userns"),
+        sized_tmpfs: help.contains("--size BYTES"),
     };
     let node_version = run(&bubblewrap, toolchain, launcher, ceilings).map_err(|reason| {
         format!(
@@ -105,6 +107,7 @@ fn run(
     }];
     let warden = Order::Warden(Warden {
         input: Input::Nothing,
+        group: None,
     });
     let entry = Order::Entry(Entry {
         limits: Limits::of(SandboxLevel::Isolated, ceilings),

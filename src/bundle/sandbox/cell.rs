@@ -38,6 +38,7 @@ pub struct Cell {
     pub(super) sandbox: Sandbox,
     pub(super) level: SandboxLevel,
     pub(super) mark: String,
+    own: Option<PathBuf>,
     mounts: Vec<Mount>,
     env: Vec<(OsString, OsString)>,
     path: Vec<PathBuf>,
@@ -52,6 +53,7 @@ impl Cell {
             sandbox: sandbox.clone(),
             level,
             mark: mark.to_owned(),
+            own: None,
             mounts: Vec::new(),
             env: Vec::new(),
             path: Vec::new(),
@@ -67,6 +69,19 @@ impl Cell {
     #[must_use]
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// What lies below `dir` is this build's alone, and goes with it.
+    pub fn own(&mut self, dir: &Path) {
+        self.own = Some(dir.to_owned());
+    }
+
+    pub(super) fn owns(&self, host: &Path) -> bool {
+        self.own.as_ref().is_none_or(|dir| host.starts_with(dir))
+    }
+
+    pub(super) fn mounts(&self) -> &[Mount] {
+        &self.mounts
     }
 
     #[must_use]
@@ -161,12 +176,18 @@ impl Cell {
     }
 
     /// The program and all its words, ready to be started by our process.
-    pub(super) fn words(&self, command: &Command, input: Input) -> Vec<OsString> {
+    pub(super) fn words(
+        &self,
+        command: &Command,
+        input: Input,
+        group: Option<&Path>,
+    ) -> Vec<OsString> {
         let inner = &self.sandbox.inner;
         let entry = Order::Entry(Entry {
             limits: Limits::of(self.level, &inner.ceilings),
         });
-        let mut words = Order::Warden(Warden { input })
+        let group = group.map(Path::to_owned);
+        let mut words = Order::Warden(Warden { input, group })
             .words(&inner.launcher)
             .to_vec();
         if let Some(bubblewrap) = &inner.bubblewrap {

@@ -55,11 +55,16 @@ const ETC_NETWORK: [&str; 4] = [
     "/etc/ca-certificates",
 ];
 
+/// Bytes of `/dev/shm`.
+const SHARED_MEMORY: &str = "67108864";
+
 #[derive(Clone, Debug)]
 pub(super) struct Bubblewrap {
     pub(super) program: PathBuf,
     /// Since 0.8: the build cannot make user namespaces inside.
     pub(super) disable_userns: bool,
+    /// Since 0.7: file systems in memory can be bounded.
+    pub(super) sized_tmpfs: bool,
 }
 
 /// One command to be walled off.
@@ -84,6 +89,7 @@ impl Bubblewrap {
             }
         }
         words.options(&["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+        self.shared_memory(&mut words);
         words.options(&["--dir", "/run", "--dir", "/var/tmp"]);
         words.bind(Access::ReadOnly, isolate.launcher, Path::new(LAUNCHER));
         if let Some(toolchain) = isolate.toolchain {
@@ -105,6 +111,16 @@ impl Bubblewrap {
         words.push(isolate.cwd);
         words.push("--");
         words.0
+    }
+
+    /// A file system in memory is as large as half of the machine's unless it
+    /// is told otherwise. Programs need `/dev/shm`, and little of it; the rest
+    /// of `/dev` is no place to write.
+    fn shared_memory(&self, words: &mut Words) {
+        if self.sized_tmpfs {
+            words.options(&["--perms", "1777", "--size", SHARED_MEMORY]);
+        }
+        words.options(&["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
     }
 
     fn namespaces(&self, words: &mut Words, network: bool) {

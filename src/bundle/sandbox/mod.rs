@@ -18,6 +18,7 @@ mod limits;
 mod output;
 mod run;
 mod toolchain;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,9 @@ use std::sync::Arc;
 pub use cell::{Access, Cell};
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;
+pub use watch::{Breach, Watch};
+
+use watch::cgroup::{Delegated, Group};
 
 use crate::config::{BuildLimits, Builds, SandboxChoice};
 use crate::domain::preview::SandboxLevel;
@@ -46,6 +50,8 @@ struct Inner {
     launcher: PathBuf,
     /// What one build may use up.
     ceilings: BuildLimits,
+    /// Where the kernel itself holds builds to their limits.
+    delegated: Option<Delegated>,
     toolchain: Option<Toolchain>,
 }
 
@@ -78,6 +84,9 @@ impl Sandbox {
                 (level, None, Some(proof.bubblewrap), toolchain)
             }
         };
+        let delegated = Delegated::find()
+            .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
+            .ok();
         Sandbox {
             inner: Arc::new(Inner {
                 level,
@@ -85,6 +94,7 @@ impl Sandbox {
                 bubblewrap,
                 launcher,
                 ceilings: settings.limits,
+                delegated,
                 toolchain,
             }),
         }
@@ -100,6 +110,14 @@ impl Sandbox {
     #[must_use]
     pub fn ceilings(&self) -> BuildLimits {
         self.inner.ceilings
+    }
+
+    /// A cgroup for one command, where there are any.
+    fn group(&self) -> std::io::Result<Option<Arc<Group>>> {
+        let delegated = self.inner.delegated.as_ref();
+        delegated
+            .map(|delegated| delegated.group(&self.inner.ceilings))
+            .transpose()
     }
 
     /// Why builds are refused, and what to install; `None` when they are not.

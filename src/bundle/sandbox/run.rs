@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,6 +18,8 @@ use super::cell::Cell;
 use super::launcher::Input;
 use super::leftovers;
 use super::output;
+use super::watch::cgroup::Group;
+use super::watch::{Breach, Watch};
 use crate::bundle::log::BuildLog;
 use crate::domain::preview::SandboxLevel;
 
@@ -99,6 +102,8 @@ pub enum Ended {
     Exited(i32),
     TimedOut,
     Cancelled,
+    /// It used up more than it may, and was killed for it.
+    Exceeded(Breach),
 }
 
 #[derive(Debug)]
@@ -125,14 +130,22 @@ impl Cell {
         let started = Instant::now();
         let (mut running, streams) = self.spawn(command, output)?;
         let pump = tokio::spawn(output::pump(streams, log.clone()));
+        let watch = running
+            .pid()
+            .map(|pid| self.watch(pid).in_group(running.group.clone()));
         let ended = tokio::select! {
             status = running.child.wait() => Ended::Exited(exit_code(status?)),
+            breach = breach(watch.as_ref()) => Ended::Exceeded(breach),
             () = tokio::time::sleep(limit) => Ended::TimedOut,
             () = cancel.cancelled() => Ended::Cancelled,
         };
-        if !matches!(ended, Ended::Exited(_)) {
-            self.kill(running).await;
-        }
+        let ended = match ended {
+            Ended::Exited(code) => self.judged(code, &running, watch.as_ref()).await,
+            killed => {
+                self.kill(running).await;
+                killed
+            }
+        };
         // The streams end when the last process that could write is gone.
         let abort = pump.abort_handle();
         let drained = timeout(DEATH, pump).await;
@@ -145,9 +158,30 @@ impl Cell {
         })
     }
 
+    /// A command that ended by itself may have been stopped by the kernel, or
+    /// have been quicker than the watch.
+    async fn judged(&self, code: i32, running: &Running, watch: Option<&Watch>) -> Ended {
+        let limits = self.sandbox.ceilings();
+        let group = running.group.as_ref().filter(|_| code != 0);
+        if let Some(breach) = group.and_then(|group| group.breach(&limits)) {
+            return Ended::Exceeded(breach);
+        }
+        if code == 128 + Signal::XFSZ.as_raw() {
+            let limit = limits.file_bytes;
+            return Ended::Exceeded(Breach::File { limit });
+        }
+        let left = match watch {
+            Some(watch) => watch.afterwards().await,
+            None => None,
+        };
+        left.map_or(Ended::Exited(code), Ended::Exceeded)
+    }
+
     fn spawn(&self, command: &Command, output: Output) -> io::Result<(Running, output::Streams)> {
         let (log_read, log_write) = io::pipe()?;
-        let mut process = self.process(command, Input::Nothing);
+        let group = self.sandbox.group()?;
+        let place = group.as_ref().map(|group| group.path());
+        let mut process = self.process(command, Input::Nothing, place);
         process.stderr(log_write.try_clone()?);
         let captured = match output {
             Output::Log => {
@@ -167,15 +201,22 @@ impl Cell {
         drop(process);
         let streams = output::Streams::new(OwnedFd::from(log_read), captured)?;
         let bond = child.stdin.take();
-        Ok((Running { child, bond }, streams))
+        let running = Running { child, bond, group };
+        Ok((running, streams))
     }
 
     /// `command` in its cell, ready to be started; the caller says where its
     /// output goes. Its standard input is a pipe that must be held: once our
     /// end is closed, on purpose or because our process has died, the command
     /// and all that it has started are killed.
-    pub(super) fn process(&self, command: &Command, input: Input) -> tokio::process::Command {
-        let words = self.words(command, input);
+    /// With a `group` all of it is in that cgroup.
+    pub(super) fn process(
+        &self,
+        command: &Command,
+        input: Input,
+        group: Option<&Path>,
+    ) -> tokio::process::Command {
+        let words = self.words(command, input, group);
         let mut process = tokio::process::Command::new(&words[0]);
         process
             .args(&words[1..])
@@ -192,7 +233,11 @@ impl Cell {
 
     /// Kills the whole of it and waits.
     async fn kill(&self, running: Running) {
-        let Running { mut child, bond } = running;
+        let Running {
+            mut child,
+            bond,
+            group: _group,
+        } = running;
         drop(bond);
         if timeout(DEATH, child.wait()).await.is_ok() {
             return;
@@ -212,6 +257,20 @@ impl Cell {
 struct Running {
     child: Child,
     bond: Option<ChildStdin>,
+    group: Option<Arc<Group>>,
+}
+
+impl Running {
+    fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.child.id()?.cast_signed())
+    }
+}
+
+async fn breach(watch: Option<&Watch>) -> Breach {
+    match watch {
+        Some(watch) => watch.breach().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn exit_code(status: ExitStatus) -> i32 {

@@ -3,6 +3,8 @@
 //! forks twice and makes a session of its own is still a descendant, because
 //! the warden adopts the orphans.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -22,6 +24,9 @@ use crate::bundle::sandbox::descendants;
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::bundle::sandbox) struct Warden {
     pub(in crate::bundle::sandbox) input: Input,
+    /// The cgroup of this command, where the machine has one for it: whoever
+    /// is started from here on is in it.
+    pub(in crate::bundle::sandbox) group: Option<PathBuf>,
 }
 
 /// What the command reads.
@@ -41,6 +46,9 @@ impl Warden {
     /// left.
     pub(super) fn guard(&self, mut command: Command) -> Result<u8, Failure> {
         set_child_subreaper(Some(getpid())).map_err(Failure::to("adopt orphans"))?;
+        if let Some(group) = &self.group {
+            fs::write(group.join("cgroup.procs"), "0").map_err(Failure::to("enter a cgroup"))?;
+        }
         if self.input == Input::Nothing {
             command.stdin(Stdio::null());
         }

@@ -1,0 +1,216 @@
+//! The watch over a running command: what it and everything that it has
+//! started use up, looked at a few times a second.
+//!
+//! - [`processes`]: how many there are, and how much memory they have;
+//! - [`disk`]: what lies in the folders that the build can write;
+//! - [`cgroup`]: where the machine has lent us a cgroup, the kernel itself
+//!   holds memory and processes to their limits, and only has to be asked.
+//!
+//! The watch judges and never kills: whoever started the command ends it.
+
+mod breach;
+pub(super) mod cgroup;
+mod disk;
+mod processes;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use super::cell::{Access, Cell};
+use crate::config::BuildLimits;
+pub use breach::Breach;
+use cgroup::Group;
+use disk::{Folders, Written};
+
+/// Between two looks: at the speed at which a machine forks and fills memory,
+/// a second would be long.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A look that takes long is taken seldom: it may cost one part in so many of
+/// a processor's time.
+const SHARE: u32 = 20;
+
+/// A watch over one command.
+#[derive(Debug)]
+pub struct Watch {
+    looks: Arc<Mutex<Looks>>,
+}
+
+/// What the command may use up, and where it is to be found.
+#[derive(Debug)]
+struct Looks {
+    root: Pid,
+    limits: BuildLimits,
+    group: Option<Arc<Group>>,
+    folders: Folders,
+    /// Free bytes of the disk at the start.
+    free: u64,
+    written: Option<Written>,
+    /// When the looks that cost more are due again.
+    disk_due: Instant,
+    hidden_due: Instant,
+    exact_due: Instant,
+    /// As the last look found it.
+    hidden: processes::Hidden,
+}
+
+impl Cell {
+    /// A watch over the process `root` and all its descendants, by the limits
+    /// of this server and the folders that this cell can write.
+    #[must_use]
+    pub fn watch(&self, root: Pid) -> Watch {
+        let (mut own, mut kept, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        for mount in self.mounts() {
+            match mount.access {
+                Access::ReadWrite if self.owns(&mount.host) => own.push(mount.host.clone()),
+                Access::ReadWrite => kept.push(mount.host.clone()),
+                Access::ReadOnly => closed.push(mount.host.clone()),
+            }
+        }
+        let now = Instant::now();
+        let folders = Folders::new(own, kept, closed);
+        let looks = Looks {
+            root,
+            limits: self.sandbox().ceilings(),
+            group: None,
+            free: folders.free(),
+            folders,
+            written: None,
+            disk_due: now,
+            hidden_due: now,
+            exact_due: now,
+            hidden: processes::Hidden::default(),
+        };
+        Watch {
+            looks: Arc::new(Mutex::new(looks)),
+        }
+    }
+}
+
+impl Watch {
+    /// Lets the kernel's own account of `group` count, too.
+    #[must_use]
+    pub(super) fn in_group(self, group: Option<Arc<Group>>) -> Self {
+        lock(&self.looks).group = group;
+        self
+    }
+
+    /// Returns with the limit that was exceeded, if ever one is.
+    pub async fn breach(&self) -> Breach {
+        loop {
+            tokio::time::sleep(TICK).await;
+            if let Some(breach) = self.away(Looks::look).await {
+                return breach;
+            }
+        }
+    }
+
+    /// What is to be said of a command that has ended by itself: it may have
+    /// been quicker than the watch, and the server is about to walk through
+    /// what it has left.
+    pub async fn afterwards(&self) -> Option<Breach> {
+        self.away(Looks::look_back).await
+    }
+
+    /// A look reads `/proc` and walks folders: not on the async threads.
+    async fn away(
+        &self,
+        look: impl FnOnce(&mut Looks) -> Option<Breach> + Send + 'static,
+    ) -> Option<Breach> {
+        let looks = Arc::clone(&self.looks);
+        let looked = tokio::task::spawn_blocking(move || look(&mut lock(&looks))).await;
+        looked.ok().flatten()
+    }
+}
+
+fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
+    looks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Looks {
+    fn look(&mut self) -> Option<Breach> {
+        if let Some(breach) = self.group.as_ref().and_then(|g| g.breach(&self.limits)) {
+            return Some(breach);
+        }
+        let family = processes::family(self.root, self.limits.processes);
+        let count = family.tasks();
+        if count > self.limits.processes {
+            return Some(Breach::Processes {
+                used: count,
+                limit: self.limits.processes,
+            });
+        }
+        self.memory(&family).or_else(|| self.disk())
+    }
+
+    fn memory(&mut self, family: &processes::Family) -> Option<Breach> {
+        if Instant::now() >= self.hidden_due {
+            let started = Instant::now();
+            self.hidden = family.hidden();
+            self.hidden_due = next(started, Duration::from_secs(1));
+        }
+        // The sum counts what processes share once for each of them. It is
+        // cheap and never too small; only when it is too large is the exact
+        // figure worth its price.
+        let limit = self.limits.memory_bytes;
+        if family.resident() + self.hidden.memory <= limit || Instant::now() < self.exact_due {
+            return None;
+        }
+        let started = Instant::now();
+        let used = family.proportional() + self.hidden.memory;
+        self.exact_due = next(started, Duration::ZERO);
+        (used > limit).then_some(Breach::Memory { used, limit })
+    }
+
+    fn disk(&mut self) -> Option<Breach> {
+        let free = self.folders.free();
+        if free < self.limits.free_bytes {
+            return Some(Breach::DiskFull {
+                free,
+                floor: self.limits.free_bytes,
+            });
+        }
+        let limit = self.limits.disk_bytes;
+        // The disk is everybody's; that it lost more than this build has left
+        // is a reason to look at once, not a proof.
+        let sudden = self.written.as_ref().is_some_and(|written| {
+            written.free.saturating_sub(free) > limit.saturating_sub(written.bytes)
+                && written.at.elapsed() > written.took * 4
+        });
+        if Instant::now() < self.disk_due && !sudden {
+            return None;
+        }
+        let started = Instant::now();
+        let breach = self.measure(true);
+        self.disk_due = next(started, Duration::from_secs(2));
+        breach
+    }
+
+    fn measure(&mut self, with_kept: bool) -> Option<Breach> {
+        let limit = self.limits.disk_bytes;
+        let written = self.folders.measure(limit, with_kept);
+        let used = written.bytes + self.hidden.disk;
+        let too_deep = written.too_deep;
+        self.written = Some(written);
+        if too_deep {
+            return Some(Breach::Nesting { limit: disk::DEPTH });
+        }
+        (used > limit).then_some(Breach::Disk { used, limit })
+    }
+
+    fn look_back(&mut self) -> Option<Breach> {
+        // The caches are large; only a disk that has lost much is a reason to
+        // go through them again.
+        let lost = self.free.saturating_sub(self.folders.free());
+        self.hidden = processes::Hidden::default();
+        self.measure(lost > self.limits.disk_bytes / 4)
+    }
+}
+
+/// When a look that began at `started` is due again.
+fn next(started: Instant, at_least: Duration) -> Instant {
+    let now = Instant::now();
+    now + at_least.max((now - started) * SHARE)
+}

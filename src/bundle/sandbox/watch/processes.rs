@@ -1,0 +1,231 @@
+//! A process and all its descendants, as `/proc` shows them: how many, and how
+//! much memory they hold.
+//!
+//! Descendants are found by their parents. Who is orphaned inside `isolated`
+//! is given to the first process of the sandbox, elsewhere to the one that
+//! reaps for the build; both descend from the process we have started, so
+//! that nobody gets out of the family by forking twice.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::Pid;
+
+/// The living of one build.
+#[derive(Debug, Default)]
+pub(super) struct Family {
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: i32,
+    threads: u64,
+    /// Bytes in memory or swapped out, those that others share included.
+    resident: u64,
+}
+
+/// What open files without a name hold: invisible to a walk through folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hidden {
+    pub(super) memory: u64,
+    pub(super) disk: u64,
+}
+
+/// `root` and its descendants. Stops looking closer at more than `enough`: who
+/// is over the limit by then need not be counted to the end.
+pub(super) fn family(root: Pid, enough: u64) -> Family {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let id = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let Some(id) = id
+            && let Some(parent) = parent_of(id)
+        {
+            children.entry(parent).or_default().push(id);
+        }
+    }
+    let mut family = Family::default();
+    let mut tasks = 0;
+    let mut pending = vec![root.as_raw_nonzero().get()];
+    while let Some(id) = pending.pop() {
+        pending.extend(children.remove(&id).unwrap_or_default());
+        if tasks > enough {
+            continue;
+        }
+        // Who is gone meanwhile counts no more.
+        if let Some(member) = Member::read(id) {
+            tasks += member.threads;
+            family.members.push(member);
+        }
+    }
+    family
+}
+
+/// From `/proc/<id>/stat`: `id (name) state parent ...`, where the name may
+/// have spaces and brackets itself.
+fn parent_of(id: i32) -> Option<i32> {
+    let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+impl Member {
+    fn read(id: i32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let mut member = Self {
+            id,
+            threads: 1,
+            resident: 0,
+        };
+        for line in status.lines() {
+            let Some((name, value)) = line.split_once(':') else {
+                continue;
+            };
+            match name {
+                "VmRSS" | "VmSwap" => member.resident += kilobytes(value),
+                "Threads" => member.threads = value.trim().parse().unwrap_or(1).max(1),
+                _ => {}
+            }
+        }
+        Some(member)
+    }
+
+    /// Memory with each shared page divided among those who share it; `None`
+    /// where we may not look.
+    fn proportional(&self) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id)).ok()?;
+        let shares = text.lines().filter_map(|line| line.split_once(':'));
+        Some(
+            shares
+                .filter(|(name, _)| matches!(*name, "Pss" | "SwapPss"))
+                .map(|(_, value)| kilobytes(value))
+                .sum(),
+        )
+    }
+}
+
+/// `  1234 kB` in bytes.
+fn kilobytes(value: &str) -> u64 {
+    let number = value.split_ascii_whitespace().next();
+    number.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+impl Family {
+    /// Processes and threads.
+    pub(super) fn tasks(&self) -> u64 {
+        self.members.iter().map(|member| member.threads).sum()
+    }
+
+    /// An upper bound of the memory.
+    pub(super) fn resident(&self) -> u64 {
+        self.members.iter().map(|member| member.resident).sum()
+    }
+
+    /// The memory itself; for a process that hides its pages, the upper bound.
+    pub(super) fn proportional(&self) -> u64 {
+        let exact = |member: &Member| member.proportional().unwrap_or(member.resident);
+        self.members.iter().map(exact).sum()
+    }
+
+    /// Files in memory (`memfd_create`) that nobody has mapped, and deleted
+    /// files that are still open: they belong to no process's memory and lie
+    /// in no folder.
+    pub(super) fn hidden(&self) -> Hidden {
+        let mut hidden = Hidden::default();
+        let mut seen = HashSet::new();
+        for member in &self.members {
+            let folder = format!("/proc/{}/fd", member.id);
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                // Through the link, to the open file itself.
+                let Ok(meta) = fs::metadata(entry.path()) else {
+                    continue;
+                };
+                if !meta.is_file() || meta.nlink() > 0 || !seen.insert((meta.dev(), meta.ino())) {
+                    continue;
+                }
+                let bytes = meta.blocks() * 512;
+                match fs::read_link(entry.path()) {
+                    Ok(name) if is_memfd(&name) => hidden.memory += bytes,
+                    _ => hidden.disk += bytes,
+                }
+            }
+        }
+        hidden
+    }
+}
+
+/// The kernel shows `/memfd:name (deleted)`, where the name is free.
+fn is_memfd(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    /// A shell that runs `script`, says `ready`, and waits for its input to end.
+    fn started(script: &str) -> (Child, Pid) {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{script}\necho ready; read end")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        let out = child.stdout.as_mut().expect("its output");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let pid = Pid::from_child(&child);
+        (child, pid)
+    }
+
+    #[test]
+    fn children_and_their_children_count() {
+        let (mut child, pid) = started("sleep 60 & a=$!\nsh -c 'sleep 60 & wait' & b=$!");
+        let family = family(pid, 100);
+        let ids: Vec<i32> = family.members.iter().map(|m| m.id).collect();
+        // The inner shell may not have forked yet.
+        assert!(family.tasks() >= 3, "{family:?}");
+        assert!(ids.contains(&pid.as_raw_nonzero().get()));
+        assert!(family.resident() > 0 && family.proportional() > 0);
+        assert!(family.proportional() <= family.resident(), "{family:?}");
+        for id in ids {
+            if let Some(pid) = Pid::from_raw(id) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        child.wait().expect("ended");
+    }
+
+    #[test]
+    fn a_deleted_file_that_is_open_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gone");
+        let script = format!(
+            "exec 3> '{path}'; head -c 3000000 /dev/zero >&3; rm '{path}'",
+            path = path.display()
+        );
+        let (mut child, pid) = started(&script);
+        let hidden = family(pid, 100).hidden();
+        assert!(hidden.disk >= 3_000_000, "{hidden:?}");
+        assert_eq!(hidden.memory, 0);
+        drop(child.stdin.take());
+        child.wait().expect("ended");
+    }
+
+    #[test]
+    fn who_is_gone_has_no_family() {
+        let mut child = Command::new("true").spawn().expect("started");
+        let pid = Pid::from_child(&child);
+        child.wait().expect("ended");
+        assert_eq!(family(pid, 100).tasks(), 0);
+    }
+}
