@@ -3,6 +3,8 @@
 
 mod archives;
 mod bodies;
+#[path = "../build/builder.rs"]
+mod builder;
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
@@ -10,7 +12,10 @@ mod crowds;
 mod git;
 #[path = "../common/git_server.rs"]
 mod git_server;
+mod hostile;
 mod http2;
+#[path = "../common/npm.rs"]
+mod npm;
 #[path = "../cli/process.rs"]
 mod process;
 #[path = "../common/sources.rs"]

@@ -1,6 +1,8 @@
 //! A server with a worker, projects made of files, and what came of building
 //! them.
 
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};

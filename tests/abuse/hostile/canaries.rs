@@ -1,0 +1,143 @@
+//! What the test puts in the way of a hostile build: listeners, files and
+//! names that nobody may touch, and a look afterwards at whether somebody did.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::builder::Builder;
+
+pub(super) struct Canaries {
+    folder: tempfile::TempDir,
+    tcp: TcpListener,
+    socket: UnixListener,
+    abstract_socket: UnixListener,
+    abstract_name: String,
+    /// Names the processes that try to outlive their build.
+    pub(super) marker: String,
+}
+
+impl Canaries {
+    pub(super) fn new(name: &str) -> Self {
+        // Not in the machine's /tmp: builds have one of their own.
+        let folder = tempfile::Builder::new()
+            .prefix("canaries-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .expect("a folder");
+        // Open to everyone: only the sandbox stands in between.
+        let all = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777);
+        fs::set_permissions(folder.path(), all).expect("opened");
+        fs::write(folder.path().join("victim"), "untouched").expect("written");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let socket = UnixListener::bind(folder.path().join("socket")).expect("a socket");
+        let marker = format!("hive-{name}-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&marker).expect("a name");
+        let abstract_socket = UnixListener::bind_addr(&address).expect("a socket");
+        tcp.set_nonblocking(true).expect("set");
+        socket.set_nonblocking(true).expect("set");
+        abstract_socket.set_nonblocking(true).expect("set");
+        Self {
+            folder,
+            tcp,
+            socket,
+            abstract_socket,
+            abstract_name: marker.clone(),
+            marker,
+        }
+    }
+
+    /// What `attempts.cjs` is told to aim at.
+    pub(super) fn targets(&self, builder: &Builder, repository: &Path) -> Value {
+        let data = builder.app().data.root();
+        let listening = builder.app().listening.get().expect("it listens");
+        let port = self.tcp.local_addr().expect("an address").port();
+        // Set by cargo for tests alone, and by no sandbox.
+        let environment: BTreeMap<String, String> = std::env::vars()
+            .filter(|(name, value)| name.starts_with("CARGO_") && value.len() > 8)
+            .collect();
+        assert!(!environment.is_empty(), "tests run under cargo");
+        json!({
+            "environment": environment,
+            "server": std::process::id(),
+            "data": data,
+            "npmrc": builder.app().config.builds.npmrc,
+            "repository": repository,
+            "socket": self.folder.path().join("socket"),
+            "abstract": self.abstract_name,
+            "ports": [port, listening.port()],
+            "marker": self.marker,
+            "outside": self.outside(builder),
+        })
+    }
+
+    fn outside(&self, builder: &Builder) -> Vec<PathBuf> {
+        let data = builder.app().data.root();
+        let mut places: Vec<PathBuf> = [
+            "/",
+            "/usr",
+            "/usr/bin/env",
+            "/etc",
+            "/etc/passwd",
+            "/etc/hosts",
+            "/opt",
+            "/root",
+            "/home",
+            "/var",
+            "/lib",
+            "/bin",
+            "/dev",
+            "/proc/sys/kernel/core_pattern",
+            "/sys",
+            "/work",
+            "/opt/toolchain/bin",
+        ]
+        .map(PathBuf::from)
+        .to_vec();
+        places.extend([
+            data.to_owned(),
+            data.join("tmp"),
+            data.join("db"),
+            data.join("cache"),
+            data.join("cache/npm"),
+            data.join("cache/preview_deps"),
+            data.join("repos"),
+            self.folder.path().to_owned(),
+            self.folder.path().join("victim"),
+            env!("CARGO_MANIFEST_DIR").into(),
+        ]);
+        places
+    }
+
+    /// Nobody came, nothing was written, nobody is left.
+    pub(super) fn assert_untouched(&self, builder: &Builder) {
+        assert!(self.tcp.accept().is_err(), "loopback was reached");
+        assert!(self.socket.accept().is_err(), "the socket was reached");
+        let reached = self.abstract_socket.accept().is_ok();
+        assert!(!reached, "the abstract socket was reached");
+        let victim = fs::read_to_string(self.folder.path().join("victim"));
+        assert_eq!(victim.expect("the victim"), "untouched");
+        for place in self.outside(builder) {
+            assert!(
+                !place.join("hostile").exists(),
+                "written in {}",
+                place.display()
+            );
+        }
+        assert_eq!(alive(&self.marker), Vec::<String>::new());
+    }
+}
+
+/// The command lines of this machine's processes that name `marker`.
+pub(super) fn alive(marker: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    entries
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(marker))
+        .collect()
+}

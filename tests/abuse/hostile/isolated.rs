@@ -1,0 +1,60 @@
+//! Under `isolated` nothing is within reach, and every limit holds.
+
+use hivesync::config::SandboxChoice;
+
+use super::{Level, reaching, using_up};
+
+const LEVEL: Level = Level {
+    set: |config| config.builds.sandbox = SandboxChoice::Isolated,
+    trusted: false,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_script_reaches_nothing() {
+    reaching::from_the_build_script(LEVEL, "isolated-script").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundlers_configuration_reaches_nothing() {
+    reaching::from_the_bundlers_configuration(LEVEL, "isolated-config").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_bounded() {
+    using_up::memory(LEVEL, "hive-isolated-memory").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_bounded_for_all_processes_together() {
+    using_up::memory_of_many(LEVEL, "hive-isolated-many").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_are_bounded() {
+    using_up::processes(LEVEL, "hive-isolated-forks").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_is_bounded() {
+    using_up::disk(LEVEL, "hive-isolated-disk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_files_are_bounded() {
+    using_up::empty_files(LEVEL, "hive-isolated-empty").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nesting_is_bounded() {
+    using_up::nesting(LEVEL, "hive-isolated-nested").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_is_bounded() {
+    using_up::one_file(LEVEL, "hive-isolated-file").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_bounded() {
+    using_up::the_log(LEVEL).await;
+}

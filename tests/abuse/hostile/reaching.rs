@@ -1,0 +1,95 @@
+//! A project that reaches for whatever is not its own: from its build script
+//! and its bundler's configuration.
+
+use hivesync::domain::preview::Platform;
+
+use super::canaries::Canaries;
+use super::{Level, assert_others_build};
+use crate::builder::{Builder, Tree};
+
+/// As `attempts.cjs` names them.
+const ATTEMPTS: [&str; 18] = [
+    "the environment of the server",
+    "the environment of another process",
+    "the memory of the server",
+    "a signal to the server",
+    "the data folder",
+    "the database",
+    "the secrets",
+    "another project's repository",
+    "the socket of the operator",
+    "a socket of the machine",
+    "loopback",
+    "the metadata address",
+    "loopback through the proxy",
+    "the name of loopback through the proxy",
+    "the metadata address through the proxy",
+    "writing outside",
+    "a device",
+    "more rights",
+];
+const OF_THE_BUILD: &str = "the dependencies it shares";
+
+/// Every attempt was made and refused in `stage`.
+fn assert_refused(log: &str, stage: &str, attempts: &[&str]) {
+    for attempt in attempts {
+        let line = format!("hostile {stage} {attempt}: refused");
+        assert!(log.contains(&line), "{line:?} is not in the log:\n{log}");
+    }
+    assert!(
+        log.contains(&format!("hostile {stage} is through")),
+        "{log}"
+    );
+    assert!(!log.contains("REACHED"), "{log}");
+}
+
+/// A server, somebody else's project on it, and the hostile tree with this
+/// manifest, which knows where everything is.
+async fn scene(level: Level, canaries: &Canaries, manifest: &str) -> (Builder, Tree) {
+    let builder = level.server(|_| {}).await;
+    let other = level.project(&builder).await;
+    let secret = Tree::of(&[("index.html", "somebody else's")]);
+    builder.upload(other, &secret).await;
+    let repository = builder.app().data.repo(other);
+    let mut tree = Tree::folder("tests/fixtures/hostile");
+    let targets = canaries.targets(&builder, &repository);
+    tree.put("targets.json", &targets.to_string());
+    tree.put("package.json", manifest);
+    (builder, tree)
+}
+
+pub(super) async fn from_the_build_script(level: Level, name: &str) {
+    let canaries = Canaries::new(name);
+    let manifest = r#"{"name": "hostile", "dependencies": {"ms": "2.1.3"},
+        "scripts": {"build": "node attempts.cjs build"}}"#;
+    let (builder, tree) = scene(level, &canaries, manifest).await;
+    let project = level.project(&builder).await;
+    let commit = builder.upload(project, &tree).await;
+    let id = builder.request(project, &commit, Platform::Web).await;
+    assert_others_build(&builder, level).await;
+    let built = builder.success(&id).await;
+    assert_refused(&built.log, "build", &ATTEMPTS);
+    assert_refused(&built.log, "build", &[OF_THE_BUILD]);
+    canaries.assert_untouched(&builder);
+    builder.stop().await;
+}
+
+pub(super) async fn from_the_bundlers_configuration(level: Level, name: &str) {
+    let canaries = Canaries::new(name);
+    let manifest = r#"{"name": "hostile", "dependencies": {
+        "ms": "2.1.3", "expo": "file:./expo", "react-dom": "file:./expo",
+        "react-native-web": "file:./expo"}}"#;
+    let (builder, tree) = scene(level, &canaries, manifest).await;
+    let project = level.project(&builder).await;
+    for platform in [Platform::Ios, Platform::Web] {
+        let (code, message, log) = builder.failure(project, &tree, platform).await;
+        assert_eq!(code, "PREVIEW_BUILD_FAILED", "{message}");
+        for stage in ["metro", "babel"] {
+            assert_refused(&log, stage, &ATTEMPTS);
+            assert_refused(&log, stage, &[OF_THE_BUILD]);
+        }
+    }
+    canaries.assert_untouched(&builder);
+    assert_others_build(&builder, level).await;
+    builder.stop().await;
+}
