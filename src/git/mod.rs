@@ -13,6 +13,7 @@ pub mod checkout;
 mod cli;
 pub mod credential;
 pub mod fetch;
+mod heads;
 pub mod import;
 mod objects;
 pub mod paths;

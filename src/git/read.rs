@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use super::cli::Git;
+use super::heads::head_in_files;
 use super::objects::{Object, head_branch, head_of, look_up};
-use super::{Repos, paths, refname};
+use super::{Repos, blocking, paths, refname};
 use crate::clock::Timestamp;
 use crate::domain::ProjectId;
 use crate::error::{Code, Error, Result};
@@ -102,6 +103,12 @@ impl Repos {
             return latest(&repo, branch).await;
         }
         let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
+        if let Some(commit) = quick_head(&repo, branch).await? {
+            return Ok(Resolved {
+                commit,
+                branch: Some(branch.to_owned()),
+            });
+        }
         let tag = git_ref.strip_prefix("refs/tags/").unwrap_or(git_ref);
         let mut names = vec![
             format!("refs/heads/{branch}^{{commit}}"),
@@ -248,6 +255,12 @@ impl Repos {
     }
 }
 
+/// The branch's newest commit, where no git is needed to tell.
+async fn quick_head(repo: &Path, branch: &str) -> Result<Option<String>> {
+    let (repo, branch) = (repo.to_owned(), branch.to_owned());
+    blocking(move || Ok(head_in_files(&repo, &branch))).await
+}
+
 async fn latest(repo: &Path, branch: Option<String>) -> Result<Resolved> {
     let none = || {
         Error::new(
@@ -258,6 +271,12 @@ async fn latest(repo: &Path, branch: Option<String>) -> Result<Resolved> {
     let branch = branch.ok_or_else(none)?;
     if !refname::is_valid(&branch) {
         return Err(no_ref(&branch));
+    }
+    if let Some(commit) = quick_head(repo, &branch).await? {
+        return Ok(Resolved {
+            commit,
+            branch: Some(branch),
+        });
     }
     let commit = head_of(repo, &branch).await?.ok_or_else(|| {
         Error::new(
