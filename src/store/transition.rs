@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::batch::{Change, Record, RecordKey};
 use super::queue::Claim;
 use crate::clock::Timestamp;
 use crate::domain::JobId;
@@ -85,6 +86,37 @@ pub(super) fn check_retry(job: Option<&Job>, id: &JobId) -> Result<()> {
 pub(super) fn takes_build_key(old: Option<&Preview>, new: &Preview) -> bool {
     let held = old.is_some_and(|old| !old.status.is_final() && old.build_key == new.build_key);
     !new.status.is_final() && !held
+}
+
+/// Whether putting a preview begins a build of a branch, which must then be
+/// the only one of that branch for that platform but for those of its commit.
+pub(super) fn begins_on_branch(old: Option<&Preview>, new: &Preview) -> bool {
+    old.is_none() && new.branch.is_some() && !new.status.is_final()
+}
+
+/// Whether `other`, as it is stored, stands in the way of that: it is under way
+/// with another commit, and `changes` do not end it.
+pub(super) fn contends(other: &Preview, new: &Preview, changes: &[Change]) -> bool {
+    let ends = |change: &Change| match change {
+        Change::Put(Record::Preview(put), _) => put.id == other.id && put.status.is_final(),
+        Change::Delete(RecordKey::Preview(id), _) => *id == other.id,
+        _ => false,
+    };
+    other.id != new.id
+        && !other.status.is_final()
+        && other.project_id == new.project_id
+        && other.platform == new.platform
+        && other.branch == new.branch
+        && other.commit != new.commit
+        && !changes.iter().any(ends)
+}
+
+/// A build is refused because `other` builds another commit of its branch.
+pub(super) fn branch_is_built(other: &JobId) -> Error {
+    Error::new(
+        Code::Conflict,
+        format!("{other} is under way already with another commit of the branch"),
+    )
 }
 
 /// A build is refused because `other` is under way and does the same.

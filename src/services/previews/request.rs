@@ -47,20 +47,23 @@ pub async fn build(app: &App, text: &str) -> Result<Accepted> {
     if let Some(id) = app.store.preview_by_token(&digest).await? {
         return accepted(app, &id).await;
     }
-    let resolved = resolve(app, &project, &token.git_ref).await?;
-    let request = Request {
-        build_key: build_key(app, &project, &resolved.commit, token.platform),
-        token,
-        digest,
-        resolved,
-    };
     for _ in 0..TRIES {
+        // Anew each time: the branch may have moved on meanwhile, and an older
+        // commit must not replace a newer one.
+        let resolved = resolve(app, &project, &token.git_ref).await?;
+        let request = Request {
+            build_key: build_key(app, &project, &resolved.commit, token.platform),
+            token: &token,
+            project: &project,
+            digest: &digest,
+            resolved,
+        };
         match decide(app, &request).await {
             Ok(id) => return accepted(app, &id).await,
             // Another request with this token, or another change of one of
             // the builds: look again at how things stand.
             Err(error) if matches!(error.code, Code::Conflict | Code::JobAlreadyCompleted) => {
-                if let Some(id) = app.store.preview_by_token(&request.digest).await? {
+                if let Some(id) = app.store.preview_by_token(&digest).await? {
                     return accepted(app, &id).await;
                 }
             }
@@ -74,16 +77,17 @@ pub async fn build(app: &App, text: &str) -> Result<Accepted> {
 }
 
 /// A checked token and what its ref means now.
-struct Request {
-    token: PreviewToken,
-    digest: String,
+struct Request<'a> {
+    token: &'a PreviewToken,
+    project: &'a Project,
+    digest: &'a str,
     resolved: Resolved,
     build_key: String,
 }
 
 /// Places the request in one commit. `CONFLICT` and `JOB_ALREADY_COMPLETED`
 /// say that the state it was decided on has changed.
-async fn decide(app: &App, request: &Request) -> Result<JobId> {
+async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
     let now = app.clock.now();
     let mut batch = Batch::new();
     let found = app.store.preview_by_build_key(&request.build_key).await?;
@@ -108,11 +112,20 @@ async fn decide(app: &App, request: &Request) -> Result<JobId> {
         id
     };
     let binding = Record::PreviewToken {
-        digest: request.digest.clone(),
+        digest: request.digest.to_owned(),
         preview: id.clone(),
     };
     batch = batch.put(binding, Expect::Absent);
     let replaced = replaced_by(app, request, &id).await?;
+    if !replaced.is_empty() {
+        // What is under way may be the newer one, if the branch has moved since
+        // this request looked. From here on the store sees to it: it refuses
+        // the batch when another commit of the branch has been begun.
+        let now_there = resolve(app, request.project, &request.token.git_ref).await?;
+        if now_there.commit != request.resolved.commit {
+            return Err(Error::new(Code::Conflict, "the branch has moved meanwhile"));
+        }
+    }
     for older in &replaced {
         batch = supersede(batch, older, request, now);
     }
@@ -145,8 +158,8 @@ fn reuse(
     Some((preview, longer))
 }
 
-async fn new_preview(app: &App, request: &Request, now: Timestamp) -> Result<Preview> {
-    let token = &request.token;
+async fn new_preview(app: &App, request: &Request<'_>, now: Timestamp) -> Result<Preview> {
+    let token = request.token;
     let lately = PreviewFilter {
         project: Some(token.project),
         platform: Some(token.platform),
@@ -182,7 +195,11 @@ async fn new_preview(app: &App, request: &Request, now: Timestamp) -> Result<Pre
 /// The builds under way that this request makes pointless: of the same branch
 /// and platform, of another commit. The branch has just been resolved, so
 /// theirs is the older one.
-async fn replaced_by(app: &App, request: &Request, id: &JobId) -> Result<Vec<Versioned<Preview>>> {
+async fn replaced_by(
+    app: &App,
+    request: &Request<'_>,
+    id: &JobId,
+) -> Result<Vec<Versioned<Preview>>> {
     let Some(branch) = &request.resolved.branch else {
         return Ok(Vec::new());
     };
@@ -204,7 +221,12 @@ async fn replaced_by(app: &App, request: &Request, id: &JobId) -> Result<Vec<Ver
     Ok(replaced)
 }
 
-fn supersede(batch: Batch, older: &Versioned<Preview>, request: &Request, now: Timestamp) -> Batch {
+fn supersede(
+    batch: Batch,
+    older: &Versioned<Preview>,
+    request: &Request<'_>,
+    now: Timestamp,
+) -> Batch {
     let commit = &request.resolved.commit;
     let message = format!(
         "replaced by the newer commit {} of the branch {}",

@@ -72,7 +72,10 @@ impl State {
                 }
             }
             Record::Member(member) => self.check_project_stays(member.project_id, changes),
-            Record::Preview(preview) => self.check_build_key_free(preview),
+            Record::Preview(preview) => {
+                self.check_build_key_free(preview)?;
+                self.check_branch_free(preview, changes)
+            }
             _ => Ok(()),
         }
     }
@@ -89,6 +92,23 @@ impl State {
         };
         match self.previews.values().map(|row| &row.value).find(same) {
             Some(other) => Err(transition::key_is_built(&other.id)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_branch_free(&self, preview: &Preview, changes: &[Change]) -> Result<()> {
+        let old = self.previews.get(&preview.id).map(|row| &row.value);
+        if !transition::begins_on_branch(old, preview) {
+            return Ok(());
+        }
+        let in_the_way = |other: &&Preview| transition::contends(other, preview, changes);
+        match self
+            .previews
+            .values()
+            .map(|row| &row.value)
+            .find(in_the_way)
+        {
+            Some(other) => Err(transition::branch_is_built(&other.id)),
             None => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use super::meta::LAST_ID;
 use super::records::{RecordTables, fetch};
 use crate::domain::JobId;
 use crate::domain::preview::{Platform, Preview, PreviewStatus};
-use crate::store::{PreviewFilter, transition};
+use crate::store::{Change, PreviewFilter, transition};
 
 /// A listing: what it is by, and of what.
 pub(super) type Scope = (u8, i64);
@@ -87,6 +87,31 @@ impl RecordTables<'_> {
             let other = row.value;
             if other.id != preview.id && !other.status.is_final() {
                 return Err(transition::key_is_built(&other.id).into());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_branch_free(
+        &self,
+        preview: &Preview,
+        changes: &[Change],
+    ) -> Result<(), Halt> {
+        let old = self.preview(preview.id.as_str())?.map(|row| row.value);
+        if !transition::begins_on_branch(old.as_ref(), preview) {
+            return Ok(());
+        }
+        let project = preview.project_id.0;
+        for entry in self
+            .active_previews
+            .range((project, "")..=(project, LAST_ID))?
+        {
+            let (entry, _) = entry?;
+            let Some(row) = self.preview(entry.value().1)? else {
+                continue;
+            };
+            if transition::contends(&row.value, preview, changes) {
+                return Err(transition::branch_is_built(&row.value.id).into());
             }
         }
         Ok(())

@@ -118,7 +118,10 @@ impl<'txn> RecordTables<'txn> {
                 _ => Ok(()),
             },
             Record::Member(member) => self.check_project_stays(member.project_id, changes),
-            Record::Preview(preview) => self.check_build_key_free(preview),
+            Record::Preview(preview) => {
+                self.check_build_key_free(preview)?;
+                self.check_branch_free(preview, changes)
+            }
             _ => Ok(()),
         }
     }

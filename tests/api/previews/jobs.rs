@@ -159,6 +159,30 @@ async fn a_newer_commit_replaces_the_builds_of_its_branch_and_platform() {
 }
 
 #[tokio::test]
+async fn requests_at_the_same_instant_build_a_branch_once() {
+    let world = World::new().await;
+    for round in 0..5 {
+        let mut tokens = Vec::new();
+        for _ in 0..6 {
+            tokens.push(world.token("latest", "ios").await);
+        }
+        let text = format!("round {round}");
+        let asked = futures::future::join_all(tokens.iter().map(|token| world.ask_build(token)));
+        let (commit, answers) = tokio::join!(world.upload(&text), asked);
+        for answer in answers {
+            answer.expect(202);
+        }
+        world.build("latest", "ios").await;
+        let store = &world.server.app.store;
+        let project = hivesync::domain::ProjectId(world.project);
+        let under_way = store.active_previews(project).await.unwrap();
+        let commits: Vec<_> = under_way.iter().map(|p| p.commit.clone()).collect();
+        assert_eq!(commits, [commit]);
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_build_of_a_commit_by_its_id_is_replaced_by_nothing() {
     let world = World::new().await;
     let commit = world.upload("pinned").await;

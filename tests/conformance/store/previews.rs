@@ -187,6 +187,48 @@ pub(super) async fn one_build_key_is_under_way_once(subject: &Subject) {
     put(&first).await.unwrap();
 }
 
+pub(super) async fn a_branch_is_built_at_one_commit(subject: &Subject) {
+    let older = preview(1, 1);
+    let mut newer = preview(2, 1);
+    newer.commit = "1".repeat(40);
+    let put =
+        |batch: Batch, preview: &Preview| batch.put(Record::Preview(preview.clone()), Expect::Any);
+    let alone = |preview: &Preview| subject.store.commit(put(Batch::new(), preview));
+    alone(&older).await.unwrap();
+    assert_code(alone(&newer).await, Code::Conflict);
+    assert_eq!(subject.store.preview(&newer.id).await.unwrap(), None);
+    // Another platform, branch, project, none at all, or the same commit.
+    for (number, change) in [
+        (3, (|p| p.platform = Platform::Web) as fn(&mut Preview)),
+        (4, |p| p.branch = Some("other".to_owned())),
+        (5, |p| p.project_id = ProjectId(2)),
+        (6, |p| p.branch = None),
+        (7, |p| p.commit = "0".repeat(40)),
+    ] {
+        let mut other = newer.clone();
+        other.id = preview(number, 1).id;
+        other.build_key = format!("key {number}");
+        change(&mut other);
+        alone(&other).await.unwrap();
+        other.status = PreviewStatus::Cancelled;
+        alone(&other).await.unwrap();
+    }
+    // The batch that begins the one may end the other.
+    let mut ended = older.clone();
+    ended.status = PreviewStatus::Cancelled;
+    let both = put(put(Batch::new(), &ended), &newer);
+    subject.store.commit(both).await.unwrap();
+    // An older one that is begun again by hand is somebody's wish.
+    alone(&older).await.unwrap();
+    for left in [older, newer] {
+        let ended = Preview {
+            status: PreviewStatus::Failed,
+            ..left
+        };
+        alone(&ended).await.unwrap();
+    }
+}
+
 pub(super) async fn active_previews_are_those_not_final(subject: &Subject) {
     let previews = varied(24);
     put_all(subject, &previews).await;
