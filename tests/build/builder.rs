@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use hivesync::app::App;
+use hivesync::blobs::BlobKey;
 use hivesync::clock::Timestamp;
 use hivesync::config::{Config, SandboxChoice};
 use hivesync::domain::preview::{Platform, Preview, PreviewStatus};
@@ -206,7 +207,7 @@ impl Builder {
             preview.error
         );
         Built {
-            files: self.bundle(&preview),
+            files: self.bundle(&preview).await,
             preview,
             log,
         }
@@ -233,10 +234,14 @@ impl Builder {
         fs::read_to_string(self.app().data.build_log(id)).unwrap_or_default()
     }
 
-    fn bundle(&self, preview: &Preview) -> BTreeMap<String, Vec<u8>> {
+    async fn bundle(&self, preview: &Preview) -> BTreeMap<String, Vec<u8>> {
         let bundle = preview.bundle.as_ref().expect("a bundle");
-        let path = self.app().data.root().join(&bundle.key);
-        let bytes = fs::read(&path).expect("the bundle's file");
+        let key = BlobKey::bundle(preview.project_id, &preview.id);
+        assert_eq!(key.as_str(), bundle.key);
+        let blobs = &self.app().blobs;
+        let pieces = blobs.read(&key, 0..bundle.size).await.expect("the bundle");
+        let pieces: Vec<_> = pieces.try_collect().await.expect("all of it");
+        let bytes = pieces.concat();
         assert_eq!(bytes.len() as u64, bundle.size);
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
         let sha256 = data_encoding::HEXLOWER.encode(digest.as_ref());

@@ -100,7 +100,7 @@ setTimeout(() => {}, 60000);
 /// A walk by recursion through these would overflow the server's stack.
 pub(super) async fn nesting(level: Level, marker: &str) {
     let script = r#"node -e "
-for (let n = 0; n < 20000; n++) { require('fs').mkdirSync('d'); process.chdir('d'); }
+for (let n = 0; n < 8000; n++) { require('fs').mkdirSync('d'); process.chdir('d'); }
 " MARKER
 echo nested"#;
     let set = |limits: &mut BuildLimits| limits.disk_bytes = 1024 * MB;
