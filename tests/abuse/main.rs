@@ -1,10 +1,117 @@
 //! What must be refused: each case with a clear error, nothing written and
 //! nobody let in.
+//!
+//! The cases, the tests that hold them, and the code (or, where there is no
+//! answer to carry one, what happens instead). [`cases`] fails when a test that
+//! is named here is not there. Webhooks come with their own issue.
+//!
+//! | case | in | tests | ends as |
+//! |---|---|---|---|
+//! | zip and tar: `../`, absolute, backslash, NUL | abuse/archives.rs | paths_that_climb_out_are_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | absolute_paths_are_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | backslashes_and_control_characters_are_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | extension_headers_obey_the_same_rules | INVALID_INPUT |
+//! | symlink-then-write, links that lead out | abuse/archives.rs | writing_through_a_symlink_is_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | symlinks_that_lead_outside_are_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | a_link_out_of_the_wrapping_folder_is_refused | INVALID_INPUT |
+//! | hard links, devices, pipes | abuse/archives.rs | hard_links_and_devices_are_refused | INVALID_INPUT |
+//! | `.git` in disguise, the same file twice | abuse/archives.rs | disguised_git_folders_are_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | the_same_file_twice_is_refused | INVALID_INPUT |
+//! | zip bomb, tar bomb, path bomb | abuse/archives.rs | bombs_are_refused | PAYLOAD_TOO_LARGE |
+//! | | abuse/archives.rs | limits_are_the_operators | PAYLOAD_TOO_LARGE |
+//! | path bomb, lying sizes, damage, passwords | abuse/archives.rs | a_path_record_of_any_size_is_not_held_in_memory | INVALID_INPUT |
+//! | | abuse/archives.rs | a_zip_that_lies_about_a_size_is_refused | INVALID_INPUT |
+//! | | abuse/archives.rs | damaged_archives_are_refused_and_the_branch_stays | INVALID_INPUT |
+//! | | abuse/archives.rs | encrypted_zips_are_refused_plainly | INVALID_INPUT |
+//! | a million entries | abuse/archives.rs | a_million_entries_are_refused_before_they_are_read | PAYLOAD_TOO_LARGE |
+//! | | abuse/archives.rs | too_many_files_are_refused | PAYLOAD_TOO_LARGE |
+//! | no archive at all | abuse/archives.rs | what_is_no_archive_is_an_unsupported_media_type | UNSUPPORTED_MEDIA_TYPE |
+//! | a symlink in a checkout that points outside | abuse/git/contents.rs | links_that_lead_outside_are_not_checked_out | left out |
+//! | ... in what is built: not bundled, not served | build/sandbox.rs | links_out_of_the_output_are_not_bundled | left out |
+//! | ... in the place of the output folder | build/escapes.rs | a_link_in_the_place_of_the_output_folder_bundles_nothing | PREVIEW_BUILD_FAILED |
+//! | | build/escapes.rs | a_pipe_in_the_place_of_a_file_holds_nobody_up | PREVIEW_BUILD_FAILED |
+//! | `ext::`, `file://`, `--upload-pack=`, `-oProxyCommand`, credentials, CR | abuse/git/urls.rs | urls_that_run_commands_or_read_files_are_refused | INVALID_INPUT |
+//! | the same over HTTP | api/project_sources.rs | refused_urls_never_become_a_source | INVALID_INPUT |
+//! | submodules, hooks, filters | abuse/git/contents.rs | submodules_are_neither_fetched_nor_checked_out | not run |
+//! | | abuse/git/contents.rs | hooks_and_filters_do_not_run | not run |
+//! | `.git` in a tree, a tree that multiplies | abuse/git/contents.rs | a_tree_with_a_git_folder_in_it_is_not_fetched | SOURCE_UNAVAILABLE |
+//! | a tree that multiplies, a server that hangs, a repository too large | abuse/git/limits.rs | a_tree_that_multiplies_is_not_checked_out | SOURCE_UNAVAILABLE |
+//! | | abuse/git/limits.rs | a_server_that_hangs_is_given_up | SOURCE_UNAVAILABLE |
+//! | | abuse/git/limits.rs | a_repository_that_is_too_large_is_given_up | SOURCE_UNAVAILABLE |
+//! | SSRF: loopback spellings, mapped and NAT64 addresses, metadata | abuse/git/urls.rs | forbidden_addresses_are_refused_before_anything_is_asked | INVALID_INPUT |
+//! | SSRF: names, redirects | abuse/git/addresses.rs | names_that_lead_inside_are_refused_without_a_request | INVALID_INPUT |
+//! | | abuse/git/addresses.rs | redirects_to_forbidden_places_are_not_followed | INVALID_INPUT |
+//! | SSRF: rebinding, a redirect after the check | abuse/git/addresses.rs | git_goes_to_the_judged_address_whatever_the_name_says_later | SOURCE_UNAVAILABLE |
+//! | | abuse/git/addresses.rs | a_redirect_after_the_check_is_not_followed | SOURCE_UNAVAILABLE |
+//! | | abuse/git/addresses.rs | endless_and_foreign_redirects_end | SOURCE_UNAVAILABLE |
+//! | a credential led astray | abuse/git/credentials.rs | a_credential_is_told_to_its_own_host_only | SOURCE_UNAVAILABLE |
+//! | | abuse/git/credentials.rs | a_credential_is_not_among_the_arguments | SOURCE_UNAVAILABLE |
+//! | | abuse/git/credentials.rs | a_withheld_credential_is_explained | SOURCE_UNAVAILABLE |
+//! | 100 MB bodies | abuse/bodies.rs | a_hundred_megabytes_of_json_are_refused | PAYLOAD_TOO_LARGE |
+//! | | abuse/bodies.rs | an_archive_over_the_limit_is_refused_and_leaves_nothing | PAYLOAD_TOO_LARGE |
+//! | slow and stopped bodies, deep JSON, compressed bodies | abuse/bodies.rs | a_body_that_stops_is_given_up | BAD_REQUEST |
+//! | | abuse/bodies.rs | a_body_that_trickles_is_given_up | BAD_REQUEST |
+//! | | abuse/bodies.rs | json_that_nests_without_end_is_refused | BAD_REQUEST |
+//! | | abuse/bodies.rs | a_compressed_body_is_taken_as_it_is | BAD_REQUEST |
+//! | heads over the limit | abuse/bodies.rs | heads_over_the_limit_are_refused | 431 |
+//! | request smuggling | abuse/bodies.rs | a_request_within_a_body_is_not_answered | 400 |
+//! | half-sent headers, silence | abuse/connections.rs | half_sent_heads_are_closed | closed |
+//! | | abuse/connections.rs | quiet_connections_are_closed | closed |
+//! | too many connections, in total | abuse/connections.rs | one_connection_too_many_is_told_so | DEPENDENCY_FAILURE |
+//! | too many connections, of one address | abuse/connections.rs | one_address_does_not_take_all_places | RATE_LIMIT_EXCEEDED |
+//! | 10,000 idle connections | abuse/crowds.rs | ten_thousand_idle_connections_leave_room_for_others | RATE_LIMIT_EXCEEDED |
+//! | HTTP/2: rapid reset, endless and empty continuations | abuse/http2.rs | streams_that_are_reset_at_once_end_the_connection | closed |
+//! | | abuse/http2.rs | a_head_without_end_ends_the_connection | closed |
+//! | | abuse/http2.rs | empty_continuations_end_the_connection | closed |
+//! | HTTP/2: many streams, huge header lists | abuse/http2.rs | more_streams_than_agreed_are_refused | closed |
+//! | | abuse/http2.rs | a_header_list_over_the_limit_reaches_no_route | closed |
+//! | many ranges | api/previews/downloads.rs | many_ranges_cost_no_more_than_the_whole | 200 |
+//! | a build script reaching out | abuse/hostile/isolated.rs | a_build_script_reaches_nothing | refused |
+//! | | abuse/hostile/isolated.rs | a_bundlers_configuration_reaches_nothing | refused |
+//! | fork bomb, memory hog, disk filler | abuse/hostile/isolated.rs | processes_are_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/isolated.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/isolated.rs | memory_is_bounded_for_all_processes_together | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/isolated.rs | the_disk_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/isolated.rs | empty_files_are_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/isolated.rs | one_file_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/isolated.rs | nesting_is_bounded | PREVIEW_BUILD_FAILED |
+//! | endless log | abuse/hostile/isolated.rs | the_log_is_bounded | cut |
+//! | the same without a sandbox | abuse/hostile/unwalled.rs | processes_are_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/unwalled.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/unwalled.rs | the_disk_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/unwalled.rs | one_file_is_bounded | PREVIEW_BUILD_FAILED |
+//! | a build outlives its job | build/endings.rs | a_build_over_its_time_is_killed_with_all_it_started | PREVIEW_TIMEOUT |
+//! | ... or its cancellation | build/endings.rs | a_cancelled_build_is_killed_with_all_it_started | CANCELLED |
+//! | | build/endings.rs | a_cancelled_build_without_a_sandbox_is_killed_with_all_it_started | CANCELLED |
+//! | shared dependencies poisoned | build/sandbox.rs | a_build_cannot_poison_the_dependencies_it_shares | refused |
+//! | the server led by an install's links | build/escapes.rs | the_server_writes_through_no_link_that_an_install_left | refused |
+//! | | build/escapes.rs | the_machines_settings_and_keys_are_closed_to_builds | refused |
+//! | sandbox missing: refused, not downgraded | build/failures.rs | without_a_sandbox_only_trusted_projects_build | SANDBOX_UNAVAILABLE |
+//! | preview tokens forged, altered, expired | api/previews/tokens.rs | forged_tokens_are_refused_and_start_nothing | INVALID_OR_EXPIRED_TOKEN |
+//! | | api/previews/tokens.rs | an_expired_token_is_refused_and_starts_nothing | INVALID_OR_EXPIRED_TOKEN |
+//! | | api/previews/tokens.rs | a_token_ends_with_the_right_to_read_the_project | INVALID_OR_EXPIRED_TOKEN |
+//! | a token of another project or job | api/previews/tokens.rs | an_access_token_opens_its_job_and_no_other | INVALID_OR_EXPIRED_TOKEN |
+//! | JWT `alg: none`, wrong key | api/sessions.rs | forged_tokens_open_nothing | UNAUTHENTICATED |
+//! | another user's project, job, log by id | api/previews/jobs.rs | strangers_see_and_change_nothing | PROJECT_ACCESS_DENIED |
+//! | ... by every route, as every role | api/access/mod.rs | everybody_gets_what_the_table_says | its row |
+//! | | api/access/mod.rs | every_operation_has_its_row | its row |
+//! | another user's tokens, syncs | api/tokens.rs | nobody_manages_the_tokens_of_another | NOT_FOUND |
+//! | | api/tokens.rs | a_token_does_what_its_scope_says | NOT_FOUND |
+//! | path traversal in tree and file | api/project_sources.rs | paths_stay_inside_the_repository | INVALID_INPUT |
+//! | path traversal in a preview | api/previews/web.rs | nothing_outside_of_the_site_is_served | NOT_FOUND |
+//! | stored script in project names and what people type | api/pages.rs | what_people_type_stays_text | text |
+//! | ... in a project's page | api/previews/pages.rs | a_projects_name_is_text_on_its_page | text |
+//! | ... in log lines | browser/preview_page.rs | a_page_follows_its_build_to_the_end | text |
+//! | a web preview reading the dashboard's cookie | browser/web_previews.rs | a_site_on_the_shared_host_reaches_nothing_of_the_server | refused |
+//! | | browser/web_previews.rs | a_site_on_its_own_host_has_its_own_origin | refused |
+//! | brute-force login | api/sessions.rs | guessing_at_one_account_is_limited_until_the_window_passes | RATE_LIMIT_EXCEEDED |
+//! | | api/sessions.rs | guessing_from_one_address_is_limited | RATE_LIMIT_EXCEEDED |
 
 mod archives;
 mod bodies;
 #[path = "../build/builder.rs"]
 mod builder;
+mod cases;
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;

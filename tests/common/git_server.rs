@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::HashMap;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -180,6 +181,22 @@ impl Work {
 
     pub(crate) fn git(&self, args: &[&str]) -> String {
         git_in(&self.tree, args)
+    }
+
+    /// A tree object of these lines, in the form of `git ls-tree`: also one
+    /// that no index would give.
+    pub(crate) fn tree_of(&self, lines: &str) -> String {
+        let mut list = tempfile::tempfile().expect("a temporary file");
+        list.write_all(lines.as_bytes()).expect("written");
+        list.seek(SeekFrom::Start(0)).expect("rewound");
+        let output = Command::new("git")
+            .current_dir(&self.tree)
+            .arg("mktree")
+            .stdin(list)
+            .output()
+            .expect("git mktree");
+        let id = String::from_utf8(output.stdout).expect("text");
+        id.trim().to_owned()
     }
 
     pub(crate) fn git_served(&self, args: &[&str]) -> String {

@@ -94,6 +94,23 @@ async fn a_bundle_is_downloaded_whole_or_in_part() {
     world.server.stop().await;
 }
 
+/// A thousand ranges that overlap would be a thousand times the file.
+#[tokio::test]
+async fn many_ranges_cost_no_more_than_the_whole() {
+    let world = World::new().await;
+    let accepted = world.build("latest", "ios").await;
+    let id = text(&accepted["job_id"]);
+    let claim = world.claim().await;
+    let zip = world.succeed(&claim, &[("main.jsbundle", &large())]).await;
+    for range in ["0-,".repeat(1000), "0-0,-1,".repeat(500), "-1,".repeat(3)] {
+        let range = format!("bytes={}", range.trim_end_matches(','));
+        let answer = fetch(&world, Method::GET, &id, &[(RANGE, &range)]).await;
+        assert_eq!(answer.status, 200, "{range}");
+        assert_eq!(answer.body, zip);
+    }
+    world.server.stop().await;
+}
+
 #[tokio::test]
 async fn there_is_no_download_before_success() {
     let world = World::new().await;
