@@ -98,6 +98,9 @@ fn print(health: &Health) {
             .as_deref()
             .unwrap_or("none: builds are refused")
     ));
+    if let Some(remark) = &health.sandbox_remark {
+        output::print(format_args!("         {remark}"));
+    }
     for worker in &health.workers {
         output::print(format_args!(
             "worker   {}, heard of {} s ago",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sd_notify::NotifyState;
 
 use super::{logging, output};
@@ -64,6 +65,11 @@ pub fn run(args: &ServeArgs) -> ExitCode {
 }
 
 async fn serve(args: &ServeArgs) -> Result<Ending> {
+    // Builds may run as our own user: none shall read our memory or what we
+    // were started with.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        return Err(Error::internal("could not close this process to others").caused_by(error));
+    }
     let random = Arc::new(SystemEntropy::new());
     let loaded = Config::load(&Sources::of_process()?, random.as_ref())?;
     let config = loaded.config;

@@ -153,6 +153,8 @@ pub enum SandboxChoice {
     Auto,
     /// `isolated` or no build.
     Isolated,
+    /// `restricted` or no build.
+    Restricted,
     /// No sandbox, for trusted projects only.
     None,
 }

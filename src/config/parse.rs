@@ -85,6 +85,7 @@ pub(super) fn sandbox(text: &str) -> Option<SandboxChoice> {
     match text {
         "auto" => Some(SandboxChoice::Auto),
         "isolated" => Some(SandboxChoice::Isolated),
+        "restricted" => Some(SandboxChoice::Restricted),
         "none" => Some(SandboxChoice::None),
         _ => None,
     }

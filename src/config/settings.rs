@@ -129,8 +129,8 @@ settings! {
             "The same with cold caches.";
         PREVIEW_INSTALL_TIMEOUT_MS: Duration = Value("300000"), number(1, LONGEST_MS, "milliseconds"), parse::millis,
             "The limit of installing dependencies.";
-        SANDBOX: SandboxChoice = Value("auto"), Choice(&["auto", "isolated", "none"]), parse::sandbox,
-            "How builds are walled off: the best level that works here, only the strongest, or (trusted projects only) not at all.";
+        SANDBOX: SandboxChoice = Value("auto"), Choice(&["auto", "isolated", "restricted", "none"]), parse::sandbox,
+            "How builds are walled off: the best level that works here, exactly this one, or (trusted projects only) not at all.";
         BUILD_NPMRC: PathBuf = Unset, Path("the path of an .npmrc file"), parse::path,
             "Registry address, proxy, CA file and credentials for installing dependencies.";
         BUILD_MEMORY_MB: u64 = Value("3072"), number(64, 1 << 24, "MB"), parse::mebibytes,

@@ -60,6 +60,9 @@ pub struct Health {
     /// How builds are walled off: `isolated`, `restricted`, `none`, or null
     /// where builds are refused.
     pub sandbox: Option<String>,
+    /// What that leaves open, and why there is no better level; null at the
+    /// best.
+    pub sandbox_remark: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -180,6 +183,7 @@ pub async fn look(app: &App) -> Health {
         workers,
         disk,
         sandbox,
+        sandbox_remark: app.sandbox.remark().map(str::to_owned),
     }
 }
 

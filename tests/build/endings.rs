@@ -140,7 +140,12 @@ async fn a_cancelled_build_is_killed_with_all_it_started() {
     cancelled_build_ends(Builder::start().await, false, "hive-cancel").await;
 }
 
-/// There the leftovers are found by their mark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_restricted_build_is_killed_with_all_it_started() {
+    let builder = Builder::with(|config| config.builds.sandbox = SandboxChoice::Restricted).await;
+    cancelled_build_ends(builder, false, "hive-shut").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_build_without_a_sandbox_is_killed_with_all_it_started() {
     let builder = Builder::with(|config| config.builds.sandbox = SandboxChoice::None).await;

@@ -25,6 +25,15 @@ fn the_canary_proves_the_level() {
         sandbox.refusal()
     );
     assert!(sandbox.toolchain().is_some());
+    let restricted = probe(SandboxChoice::Restricted);
+    assert_eq!(
+        restricted.level(),
+        Some(SandboxLevel::Restricted),
+        "{:?}",
+        restricted.refusal()
+    );
+    let remark = restricted.remark().expect("what it leaves open");
+    assert!(remark.contains("no PID and network isolation"), "{remark}");
     let none = probe(SandboxChoice::None);
     assert_eq!(none.level(), Some(SandboxLevel::None));
     assert!(none.level_for(false).is_err());

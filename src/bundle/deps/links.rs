@@ -16,8 +16,16 @@ enum Way {
     Copy,
 }
 
+/// Whether a repeated file may be the same file under another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    Files,
+    /// Not where a build could write into it.
+    Nothing,
+}
+
 /// Repeats the folder `from` as `to`, which must not exist. Blocking.
-pub(super) fn repeat(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn repeat(from: &Path, to: &Path, share: Share) -> io::Result<()> {
     let mut way = Way::Reflink;
     let mut pending = vec![(from.to_owned(), to.to_owned())];
     while let Some((from, to)) = pending.pop() {
@@ -31,20 +39,23 @@ pub(super) fn repeat(from: &Path, to: &Path) -> io::Result<()> {
             } else if kind.is_symlink() {
                 symlink(fs::read_link(entry.path())?, target)?;
             } else if kind.is_file() {
-                repeat_file(&entry.path(), &target, &mut way)?;
+                repeat_file(&entry.path(), &target, &mut way, share)?;
             }
         }
     }
     Ok(())
 }
 
-fn repeat_file(from: &Path, to: &Path, way: &mut Way) -> io::Result<()> {
+fn repeat_file(from: &Path, to: &Path, way: &mut Way, share: Share) -> io::Result<()> {
     if *way == Way::Reflink {
         if reflink(from, to).is_ok() {
             return Ok(());
         }
         let _ = fs::remove_file(to);
-        *way = Way::HardLink;
+        *way = match share {
+            Share::Files => Way::HardLink,
+            Share::Nothing => Way::Copy,
+        };
     }
     if *way == Way::HardLink {
         match fs::hard_link(from, to) {
@@ -138,7 +149,7 @@ mod tests {
         protect(&from).unwrap();
 
         let to = dir.path().join("to");
-        repeat(&from, &to).unwrap();
+        repeat(&from, &to, Share::Files).unwrap();
         assert_eq!(fs::read_to_string(to.join("a/b/file")).unwrap(), "text");
         assert_eq!(
             fs::read_link(to.join("a/link")).unwrap(),
@@ -154,5 +165,12 @@ mod tests {
         );
         assert_eq!(one.mtime_nsec(), two.mtime_nsec());
         assert_eq!(two.mode() & 0o222, 0);
+
+        let own = dir.path().join("own");
+        repeat(&from, &own, Share::Nothing).unwrap();
+        let three = fs::metadata(own.join("a/b/file")).unwrap();
+        assert_eq!(three.nlink(), 1);
+        assert_eq!(one.mtime_nsec(), three.mtime_nsec());
+        assert_eq!(three.mode(), one.mode());
     }
 }

@@ -37,6 +37,7 @@ use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Context, Error, Result};
 use digest::{Key, Toolset};
+use links::Share;
 
 /// What tools write into `node_modules` while they build.
 const SCRATCH: [&str; 6] = [".astro", ".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
@@ -278,6 +279,11 @@ async fn restore(
     set: &Path,
 ) -> Result<()> {
     let (root, from) = (install.root.clone(), set.to_owned());
+    let share = if build.cell.covers_files() {
+        Share::Files
+    } else {
+        Share::Nothing
+    };
     let folders = blocking(move || {
         let what = "restore the cached dependencies";
         let bytes = fs::read(from.join("contents.json")).or_internal(what)?;
@@ -287,7 +293,7 @@ async fn restore(
             let place = root.join(folder);
             // A tree may have committed its own: the lockfile's win.
             remove_tree(&place).or_internal(what)?;
-            links::repeat(&from.join(index.to_string()), &place).or_internal(what)?;
+            links::repeat(&from.join(index.to_string()), &place, share).or_internal(what)?;
             places.push(place);
         }
         touch(&from);

@@ -3,7 +3,8 @@
 //! Callers speak of host paths only; the cell knows how the build sees them.
 //! Under `isolated` each mount appears at its guest path, the same for every
 //! build of every project, so that tools' caches that are keyed by path hit.
-//! Under `none` the build sees the host's own paths.
+//! Under `restricted` and `none` the build sees the host's own paths; the
+//! mounts say which of them it may use under `restricted`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 use super::Sandbox;
 use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
-use super::launcher::{Entry, Input, OURSELVES, Order, Warden};
+use super::launcher::{Calls, Entry, Input, OURSELVES, Order, Sockets, User, Warden};
 use super::limits::Limits;
+use super::restricted;
 use super::run::Command;
+use super::toolchain::Toolchain;
 use crate::domain::preview::SandboxLevel;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub struct Cell {
     mounts: Vec<Mount>,
     env: Vec<(OsString, OsString)>,
     path: Vec<PathBuf>,
+    gate: Option<u16>,
 }
 
 impl Cell {
@@ -57,6 +61,7 @@ impl Cell {
             mounts: Vec::new(),
             env: Vec::new(),
             path: Vec::new(),
+            gate: None,
         }
     }
 
@@ -98,6 +103,15 @@ impl Cell {
         });
     }
 
+    /// Whether a file that is shown read-only cannot be changed by its owner
+    /// either. Landlock goes by folders and gives no less below one: there a
+    /// build must not be given files that others use, too. Without a wall there
+    /// is nothing to be had by a copy.
+    #[must_use]
+    pub fn covers_files(&self) -> bool {
+        self.level != SandboxLevel::Restricted
+    }
+
     /// Shows `host`, which lies below an earlier mount, at the same place with
     /// another access.
     pub fn remount(&mut self, host: &Path, access: Access) {
@@ -109,32 +123,24 @@ impl Cell {
     /// below an earlier mount. Where nothing can be mounted, `place` becomes a
     /// link to it.
     pub fn graft(&mut self, host: &Path, place: &Path) -> io::Result<()> {
-        match self.level {
-            SandboxLevel::None => {
-                std::fs::remove_dir(place)?;
-                std::os::unix::fs::symlink(host, place)
-            }
-            SandboxLevel::Isolated | SandboxLevel::Restricted => {
-                let guest = self.guest(place);
-                self.mount(host, &guest, Access::ReadWrite);
-                Ok(())
-            }
+        let guest = self.guest(place);
+        self.mount(host, &guest, Access::ReadWrite);
+        if self.level != SandboxLevel::Isolated {
+            std::fs::remove_dir(place)?;
+            std::os::unix::fs::symlink(host, place)?;
         }
+        Ok(())
     }
 
     /// Shows the file `host` read-only in place of the file `place`.
     pub fn graft_file(&mut self, host: &Path, place: &Path) -> io::Result<()> {
-        match self.level {
-            SandboxLevel::None => {
-                std::fs::remove_file(place)?;
-                std::os::unix::fs::symlink(host, place)
-            }
-            SandboxLevel::Isolated | SandboxLevel::Restricted => {
-                let guest = self.guest(place);
-                self.mount(host, &guest, Access::ReadOnly);
-                Ok(())
-            }
+        let guest = self.guest(place);
+        self.mount(host, &guest, Access::ReadOnly);
+        if self.level != SandboxLevel::Isolated {
+            std::fs::remove_file(place)?;
+            std::os::unix::fs::symlink(host, place)?;
         }
+        Ok(())
     }
 
     /// A variable for every command; values that are paths must be as the
@@ -153,8 +159,8 @@ impl Cell {
     #[must_use]
     pub fn inside(&self, host: &Path) -> PathBuf {
         match self.level {
-            SandboxLevel::None => host.to_owned(),
-            SandboxLevel::Isolated | SandboxLevel::Restricted => self.guest(host),
+            SandboxLevel::Isolated => self.guest(host),
+            SandboxLevel::Restricted | SandboxLevel::None => host.to_owned(),
         }
     }
 
@@ -175,22 +181,29 @@ impl Cell {
             .map_or_else(|| host.to_owned(), |(_, guest)| guest)
     }
 
+    /// Under `restricted`, commands with a network reach this port of the
+    /// loopback interface and nothing else.
+    pub fn gate(&mut self, port: u16) {
+        self.gate = Some(port);
+    }
+
     /// The program and all its words, ready to be started by our process.
+    ///
+    /// # Errors
+    /// When a path of the cell is no text.
     pub(super) fn words(
         &self,
         command: &Command,
         input: Input,
         group: Option<&Path>,
-    ) -> Vec<OsString> {
-        let inner = &self.sandbox.inner;
-        let entry = Order::Entry(Entry {
-            limits: Limits::of(self.level, &inner.ceilings),
-        });
+    ) -> io::Result<Vec<OsString>> {
         let group = group.map(Path::to_owned);
+        let inner = &self.sandbox.inner;
+        let entry = Order::Entry(self.entry(command));
         let mut words = Order::Warden(Warden { input, group })
-            .words(&inner.launcher)
+            .words(&inner.launcher)?
             .to_vec();
-        if let Some(bubblewrap) = &inner.bubblewrap {
+        if let (SandboxLevel::Isolated, Some(bubblewrap)) = (self.level, &inner.bubblewrap) {
             words.extend(bubblewrap.words(&Isolate {
                 mounts: &self.mounts,
                 toolchain: self.sandbox.toolchain(),
@@ -199,27 +212,75 @@ impl Cell {
                 cwd: &self.inside(&command.cwd),
                 env: &self.environment(command),
             }));
-            words.extend(entry.words(LAUNCHER));
+            words.extend(entry.words(LAUNCHER)?);
         } else {
-            words.extend(entry.words(OURSELVES));
+            words.extend(entry.words(OURSELVES)?);
         }
         words.push(command.program.clone());
         words.extend(command.args.iter().cloned());
-        words
+        Ok(words)
+    }
+
+    /// What the command must give up before it begins.
+    fn entry(&self, command: &Command) -> Entry {
+        let inner = &self.sandbox.inner;
+        let limits = Limits::of(self.level, &inner.ceilings);
+        match self.level {
+            SandboxLevel::Isolated => Entry {
+                limits,
+                user: User::Powerless,
+                paths: None,
+                calls: Some(Calls {
+                    sockets: Sockets::Usual,
+                    guard_modes: false,
+                }),
+            },
+            SandboxLevel::Restricted => {
+                let connect = restricted::connect(command.network, self.gate);
+                Entry {
+                    limits,
+                    user: User::Powerless,
+                    calls: Some(restricted::calls(&connect)),
+                    paths: Some(restricted::paths(
+                        &self.mounts,
+                        self.sandbox.toolchain(),
+                        connect,
+                    )),
+                }
+            }
+            SandboxLevel::None => Entry {
+                limits,
+                user: User::Same,
+                paths: None,
+                calls: None,
+            },
+        }
     }
 
     /// The whole environment of a command: nothing of the server's but, under
     /// `none`, its `PATH`.
     pub(super) fn environment(&self, command: &Command) -> Vec<(OsString, OsString)> {
         let mut path: Vec<PathBuf> = self.path.iter().map(|dir| self.inside(dir)).collect();
-        if self.level == SandboxLevel::None {
-            path.extend(
+        let system = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
+        match self.level {
+            SandboxLevel::Isolated => {
+                path.push(TOOLCHAIN_BIN.into());
+                path.extend(system);
+            }
+            SandboxLevel::Restricted => {
+                path.extend(
+                    self.sandbox
+                        .toolchain()
+                        .map(Toolchain::folders)
+                        .unwrap_or_default(),
+                );
+                path.extend(system);
+            }
+            SandboxLevel::None => path.extend(
                 std::env::var_os("PATH")
                     .iter()
                     .flat_map(std::env::split_paths),
-            );
-        } else {
-            path.extend([TOOLCHAIN_BIN, "/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+            ),
         }
         let mut env = vec![
             (

@@ -18,8 +18,11 @@ pub(super) const TOOLCHAIN_BIN: &str = "/opt/toolchain/bin";
 /// Our own binary inside: the entry of every command.
 pub(super) const LAUNCHER: &str = "/run/hivesync/cell";
 
+/// Who a build is inside; outside it is whoever the server is.
+pub(super) const USER: u32 = 1000;
+
 /// The system's programs and libraries.
-const SYSTEM: [&str; 7] = [
+pub(super) const SYSTEM: [&str; 7] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -32,7 +35,7 @@ const SYSTEM: [&str; 7] = [
 /// What programs expect of `/etc`: the linker's cache, time zone and the
 /// certificate authorities. Not the folders above those: they hold private
 /// keys, too, and a server that runs as root could read them.
-const ETC: [&str; 12] = [
+pub(super) const ETC: [&str; 12] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
@@ -48,7 +51,7 @@ const ETC: [&str; 12] = [
 ];
 
 /// Only where the network is shared.
-const ETC_NETWORK: [&str; 4] = [
+pub(super) const ETC_NETWORK: [&str; 4] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -124,6 +127,7 @@ impl Bubblewrap {
     }
 
     fn namespaces(&self, words: &mut Words, network: bool) {
+        let user = USER.to_string();
         words.options(&[
             "--unshare-user",
             "--unshare-pid",
@@ -133,9 +137,9 @@ impl Bubblewrap {
             "--hostname",
             "build",
             "--uid",
-            "1000",
+            &user,
             "--gid",
-            "1000",
+            &user,
             "--cap-drop",
             "ALL",
             "--die-with-parent",

@@ -3,10 +3,13 @@
 //!
 //! - `isolated`: bubblewrap with every namespace, no capabilities, a private
 //!   home and `/tmp`; see [`isolated`].
-//! - `none`: an ordinary process group, for code that the operator trusts.
+//! - `restricted`: Landlock and seccomp, where no namespaces are to be had; see
+//!   [`restricted`].
+//! - `none`: an ordinary process, for code that the operator trusts.
 //!
-//! Where neither is to be had, builds are refused: a build is never walled off
-//! less than the operator asked for.
+//! At every level a command runs under the [`launcher`], which sees to its
+//! limits and its end. Where no level is to be had, builds are refused: a build
+//! is never walled off less than the operator asked for.
 
 mod canary;
 mod cell;
@@ -16,6 +19,7 @@ pub mod launcher;
 mod leftovers;
 mod limits;
 mod output;
+mod restricted;
 mod run;
 mod toolchain;
 mod watch;
@@ -32,7 +36,7 @@ use watch::cgroup::{Delegated, Group};
 
 use crate::config::{BuildLimits, Builds, SandboxChoice};
 use crate::domain::preview::SandboxLevel;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error};
 
 /// The sandbox that this machine can give, found by running a canary.
 #[derive(Clone, Debug)]
@@ -40,63 +44,75 @@ pub struct Sandbox {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     level: Option<SandboxLevel>,
     /// Why there is no level, and what to do about it.
     refusal: Option<String>,
+    /// Why there is no better level, and what this one leaves open.
+    remark: Option<String>,
     bubblewrap: Option<isolated::Bubblewrap>,
     /// Our own binary, as a program to be started.
     launcher: PathBuf,
     /// What one build may use up.
     ceilings: BuildLimits,
     /// Where the kernel itself holds builds to their limits.
-    delegated: Option<Delegated>,
+    delegated: Option<Arc<Delegated>>,
     toolchain: Option<Toolchain>,
 }
 
+const LAST_RESORT: &str = "or set SANDBOX=none and mark the projects that you trust";
+
 impl Sandbox {
-    /// Finds the tools and runs the canary. Blocks for about a tenth of a
-    /// second.
+    /// Finds the tools and runs the canaries, from the best level down. Blocks
+    /// for about a tenth of a second.
     #[must_use]
     pub fn probe(settings: &Builds) -> Sandbox {
-        let located = Toolchain::locate();
         let launcher = settings
             .launcher
             .clone()
             .or_else(|| std::env::current_exe().ok())
             .unwrap_or_else(|| launcher::OURSELVES.into());
-        let proved = match settings.sandbox {
-            SandboxChoice::None => None,
-            SandboxChoice::Auto | SandboxChoice::Isolated => {
-                Some(canary::prove(located.as_ref(), &launcher, &settings.limits))
-            }
+        let bare = Inner {
+            level: None,
+            refusal: None,
+            remark: None,
+            bubblewrap: None,
+            launcher,
+            ceilings: settings.limits,
+            delegated: Delegated::find()
+                .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
+                .ok()
+                .map(Arc::new),
+            toolchain: Toolchain::locate(),
         };
-        let (level, refusal, bubblewrap, toolchain) = match proved {
-            None => (Some(SandboxLevel::None), None, None, asked(located)),
-            Some(Err(reason)) => (None, Some(reason), None, asked(located)),
-            Some(Ok(proof)) => {
-                let toolchain = located.map(|toolchain| Toolchain {
-                    node_version: proof.node_version,
-                    ..toolchain
-                });
-                let level = Some(SandboxLevel::Isolated);
-                (level, None, Some(proof.bubblewrap), toolchain)
-            }
-        };
-        let delegated = Delegated::find()
-            .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
-            .ok();
-        Sandbox {
-            inner: Arc::new(Inner {
-                level,
-                refusal,
-                bubblewrap,
-                launcher,
-                ceilings: settings.limits,
-                delegated,
-                toolchain,
+        let found = match settings.sandbox {
+            SandboxChoice::None => Ok(bare.clone().open()),
+            SandboxChoice::Isolated => bare
+                .isolated()
+                .map_err(|why| format!("SANDBOX=isolated cannot be had: {why}, {LAST_RESORT}")),
+            SandboxChoice::Restricted => bare
+                .restricted()
+                .map_err(|why| format!("SANDBOX=restricted cannot be had: {why}, {LAST_RESORT}")),
+            SandboxChoice::Auto => bare.isolated().or_else(|isolated| {
+                let mut inner = bare.restricted().map_err(|restricted| {
+                    format!(
+                        "no level of the sandbox can be had. isolated: {isolated}. restricted: \
+                         {restricted}, {LAST_RESORT}"
+                    )
+                })?;
+                let remark = inner.remark.unwrap_or_default();
+                inner.remark = Some(format!("{remark}; no isolated: {isolated}"));
+                Ok(inner)
             }),
+        };
+        let inner = found.unwrap_or_else(|refusal| Inner {
+            refusal: Some(refusal),
+            toolchain: bare.toolchain.clone().and_then(Toolchain::asked),
+            ..bare
+        });
+        Sandbox {
+            inner: Arc::new(inner),
         }
     }
 
@@ -126,6 +142,12 @@ impl Sandbox {
         self.inner.refusal.as_deref()
     }
 
+    /// What the level leaves open, and why there is no better one.
+    #[must_use]
+    pub fn remark(&self) -> Option<&str> {
+        self.inner.remark.as_deref()
+    }
+
     /// Node and npm as builds see them; `None` when the server's `PATH` has no
     /// working `node`, and then only static projects build.
     #[must_use]
@@ -138,7 +160,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// `SANDBOX_UNAVAILABLE`, with the reason and the next step.
-    pub fn level_for(&self, trusted: bool) -> Result<SandboxLevel> {
+    pub fn level_for(&self, trusted: bool) -> Result<SandboxLevel, Error> {
         match self.inner.level {
             Some(SandboxLevel::None) if !trusted => Err(Error::new(
                 Code::SandboxUnavailable,
@@ -155,14 +177,56 @@ impl Sandbox {
     }
 }
 
-fn asked(located: Option<Toolchain>) -> Option<Toolchain> {
-    located.and_then(Toolchain::asked)
+impl Inner {
+    fn isolated(&self) -> Result<Self, String> {
+        let with_bubblewrap = Self {
+            bubblewrap: Some(canary::bubblewrap()?),
+            ..self.clone()
+        };
+        with_bubblewrap.proved(SandboxLevel::Isolated)
+    }
+
+    fn restricted(&self) -> Result<Self, String> {
+        let mut inner = self.clone().proved(SandboxLevel::Restricted)?;
+        let mut remark = "restricted: no PID and network isolation".to_owned();
+        if let Some(weakness) = inner.remark {
+            remark = format!("{remark}; {weakness}");
+        }
+        inner.remark = Some(remark);
+        Ok(inner)
+    }
+
+    fn proved(self, level: SandboxLevel) -> Result<Self, String> {
+        let candidate = Sandbox {
+            inner: Arc::new(self),
+        };
+        let proof = canary::prove(&candidate, level)?;
+        let inner = Arc::unwrap_or_clone(candidate.inner);
+        Ok(Self {
+            level: Some(level),
+            remark: proof.weakness,
+            toolchain: inner.toolchain.map(|toolchain| Toolchain {
+                node_version: proof.node_version,
+                ..toolchain
+            }),
+            ..inner
+        })
+    }
+
+    fn open(self) -> Self {
+        Self {
+            level: Some(SandboxLevel::None),
+            remark: Some("none: builds run as the server itself does (SANDBOX=none)".to_owned()),
+            toolchain: self.toolchain.and_then(Toolchain::asked),
+            ..self
+        }
+    }
 }
 
 /// Ends what an earlier process has left running of the build `mark`, where no
 /// sandbox has taken it along.
 pub async fn kill_leftovers(sandbox: &Sandbox, mark: &str) {
-    if sandbox.level() == Some(SandboxLevel::None) {
+    if sandbox.level() != Some(SandboxLevel::Isolated) {
         leftovers::kill(mark).await;
     }
 }

@@ -181,7 +181,7 @@ impl Cell {
         let (log_read, log_write) = io::pipe()?;
         let group = self.sandbox.group()?;
         let place = group.as_ref().map(|group| group.path());
-        let mut process = self.process(command, Input::Nothing, place);
+        let mut process = self.process(command, Input::Nothing, place)?;
         process.stderr(log_write.try_clone()?);
         let captured = match output {
             Output::Log => {
@@ -215,8 +215,8 @@ impl Cell {
         command: &Command,
         input: Input,
         group: Option<&Path>,
-    ) -> tokio::process::Command {
-        let words = self.words(command, input, group);
+    ) -> io::Result<tokio::process::Command> {
+        let words = self.words(command, input, group)?;
         let mut process = tokio::process::Command::new(&words[0]);
         process
             .args(&words[1..])
@@ -228,7 +228,7 @@ impl Cell {
                 .current_dir(&command.cwd)
                 .envs(self.environment(command));
         }
-        process
+        Ok(process)
     }
 
     /// Kills the whole of it and waits.

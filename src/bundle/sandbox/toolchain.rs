@@ -50,6 +50,17 @@ impl Toolchain {
         Some(self)
     }
 
+    /// The folders where node and npm are found by their names.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let npm = on_path("npm");
+        let mut folders: Vec<PathBuf> = [Some(&self.node), npm.as_ref()]
+            .into_iter()
+            .filter_map(|program| program?.parent().map(Path::to_owned))
+            .collect();
+        folders.dedup();
+        folders
+    }
+
     /// The major version of node; 0 when it cannot be read.
     #[must_use]
     pub fn node_major(&self) -> u32 {

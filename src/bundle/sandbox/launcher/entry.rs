@@ -6,16 +6,35 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
-use rustix::thread::set_no_new_privs;
+use rustix::process::{Gid, Signal, Uid, set_parent_process_death_signal};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::{Calls, Failure, Paths};
 use crate::bundle::sandbox::limits::Limits;
 
+/// What is left out is not given up.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::bundle::sandbox) struct Entry {
     pub(in crate::bundle::sandbox) limits: Limits,
+    pub(in crate::bundle::sandbox) user: User,
+    pub(in crate::bundle::sandbox) paths: Option<Paths>,
+    pub(in crate::bundle::sandbox) calls: Option<Calls>,
+}
+
+/// Whom the command runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::bundle::sandbox) enum User {
+    /// Just as the server does.
+    Same,
+    /// The same user, without any capability.
+    Powerless,
+    /// This user and the group of the same number, without any capability.
+    Other(u32),
 }
 
 impl Entry {
@@ -31,13 +50,48 @@ impl Entry {
     }
 
     fn give_up(&self) -> Result<(), Failure> {
+        self.limits.apply().map_err(Failure::to("set the limits"))?;
+        close_all_but_the_standard_three().map_err(Failure::to("close descriptors"))?;
+        self.user
+            .become_it()
+            .map_err(Failure::to("change the user"))?;
         // A warden that was killed cannot clean up: the command at least goes
-        // with it.
+        // with it. A change of the user would have undone this.
         set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(Failure::to("end with the warden"))?;
-        self.limits.apply().map_err(Failure::to("set the limits"))?;
         set_no_new_privs(true).map_err(Failure::to("give up new privileges"))?;
-        close_all_but_the_standard_three().map_err(Failure::to("close descriptors"))
+        if let Some(paths) = &self.paths {
+            paths.apply().map_err(Failure::to("close paths"))?;
+        }
+        if let Some(calls) = self.calls {
+            calls.apply().map_err(Failure::to("give up system calls"))?;
+        }
+        Ok(())
+    }
+}
+
+impl User {
+    fn become_it(self) -> io::Result<()> {
+        if self == User::Same {
+            return Ok(());
+        }
+        // Only who may do so has anything to lose by it.
+        for capability in CapabilitySet::all().iter() {
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+        if let User::Other(id) = self {
+            let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+            set_thread_groups(&[])?;
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
+        }
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        };
+        Ok(set_capabilities(None, sets)?)
     }
 }
 

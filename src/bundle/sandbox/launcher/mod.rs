@@ -9,21 +9,28 @@
 //! The [`warden`] answers for the end: nothing of a build outlives it, and it
 //! does not outlive the server. The [`entry`] is what the command's own process
 //! was before it became the command: it gives away all that the command must
-//! not have.
+//! not have. The [`canary`] stands where a command would, and tries what it must
+//! not be able to do.
 //!
-//! Both run before anything of the server is set up: one thread, no runtime, no
+//! All run before anything of the server is set up: one thread, no runtime, no
 //! configuration. What they must know stands in the order, one word of JSON.
 
+mod calls;
+mod canary;
 mod entry;
+mod paths;
 mod warden;
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::process::{Command, ExitCode};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use entry::Entry;
+pub(super) use calls::{Calls, Sockets};
+pub(super) use canary::{Canary, SECRET_VARIABLE, WALLED};
+pub(super) use entry::{Entry, User};
+pub(super) use paths::{Connect, Paths};
 pub(super) use warden::{Input, Warden};
 
 /// The verb. Hidden: it is of no use to a person.
@@ -41,17 +48,22 @@ const REFUSED: u8 = 126;
 pub(super) enum Order {
     Warden(Warden),
     Entry(Entry),
+    Canary(Canary),
 }
 
 impl Order {
-    /// The words that put `program` (or another launcher) under this order.
-    pub(super) fn words(&self, program: impl AsRef<OsStr>) -> [OsString; 3] {
-        let order = serde_json::to_string(self).unwrap_or_else(|_| unreachable!("plain data"));
-        [
-            program.as_ref().to_owned(),
+    /// The words that have the launcher at `place` obey this order; the program
+    /// that it is about comes after them.
+    ///
+    /// # Errors
+    /// When a path in the order is no text.
+    pub(super) fn words(&self, place: impl AsRef<OsStr>) -> io::Result<[OsString; 3]> {
+        let order = serde_json::to_string(self)?;
+        Ok([
+            place.as_ref().to_owned(),
             OsString::from(VERB),
             OsString::from(order),
-        ]
+        ])
     }
 }
 
@@ -62,11 +74,11 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let order = arguments
         .next()
         .and_then(|word| serde_json::from_str::<Order>(word.to_str()?).ok());
-    let (Some(order), Some(program)) = (order, arguments.next()) else {
+    let Some(order) = order else {
         eprintln!("hivesync {VERB} is how the server starts the commands of a build");
         return ExitCode::from(2);
     };
-    let mut command = Command::new(&program);
+    let mut command = Command::new(arguments.next().unwrap_or_default());
     command.args(arguments);
     let failure = match order {
         Order::Warden(warden) => match warden.guard(command) {
@@ -74,6 +86,7 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Err(failure) => failure,
         },
         Order::Entry(entry) => entry.become_command(command),
+        Order::Canary(canary) => return canary.sing(),
     };
     eprintln!("hivesync: {failure}");
     match failure {
@@ -85,27 +98,24 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("cannot run {program}: {source}")]
-    NotRun {
-        program: String,
-        source: std::io::Error,
-    },
+    NotRun { program: String, source: io::Error },
     #[error("cannot {what}: {source}")]
     Refused {
         what: &'static str,
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
 impl Failure {
     /// For `map_err`.
-    fn to<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+    fn to<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self::Refused {
             what,
             source: error.into(),
         }
     }
 
-    fn not_run(command: &Command, source: std::io::Error) -> Self {
+    fn not_run(command: &Command, source: io::Error) -> Self {
         Self::NotRun {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
@@ -114,10 +124,10 @@ impl Failure {
 }
 
 /// How readily the kernel ends this process when memory runs out.
-fn oom_score() -> std::io::Result<String> {
+fn oom_score() -> io::Result<String> {
     fs::read_to_string("/proc/self/oom_score_adj")
 }
 
-fn set_oom_score(score: &str) -> std::io::Result<()> {
+fn set_oom_score(score: &str) -> io::Result<()> {
     fs::write("/proc/self/oom_score_adj", score)
 }

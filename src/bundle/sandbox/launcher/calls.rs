@@ -1,0 +1,275 @@
+//! The system calls that a build may not make, as a seccomp filter. Bundlers
+//! and package managers use hundreds of others, so this names what is refused:
+//! the ways into other processes and the kernel, new namespaces, and sockets.
+//!
+//! A refused call fails like one that this machine does not allow, so that a
+//! program which merely tries goes on.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter,
+};
+use serde::{Deserialize, Serialize};
+
+/// Which sockets a build may make. Pairs, which reach nobody else, are always
+/// allowed: node speaks with its children through them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::bundle::sandbox) enum Sockets {
+    /// The usual ones: the network namespace is the build's own.
+    Usual,
+    /// TCP alone. Landlock says to which ports.
+    Tcp,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::bundle::sandbox) struct Calls {
+    pub(in crate::bundle::sandbox) sockets: Sockets,
+    /// Changing a file's mode by its path is no write to Landlock. Where the
+    /// build's files and the server's have one owner, the build must not close
+    /// the server's to it, nor open them to others.
+    pub(in crate::bundle::sandbox) guard_modes: bool,
+}
+
+/// Refused with "operation not permitted".
+const REFUSED: &[i64] = &[
+    // other processes
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    // other views of the machine
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_open_by_handle_at,
+    // Landlock knows the opened file, not the path.
+    libc::SYS_truncate,
+    // parts of the kernel with a history
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_fanotify_init,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_syslog,
+    libc::SYS_acct,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_reboot,
+    libc::SYS_vhangup,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+];
+
+/// Refused as if the kernel did not know them: their callers have another way.
+const UNKNOWN: &[i64] = &[
+    // Its flags lie in memory, where a filter cannot see them.
+    libc::SYS_clone3,
+    // Its sockets and files pass by every other check here.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+const NAMESPACES: [i32; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
+/// TIOCSTI and TIOCLINUX, which type for whoever sits at the terminal.
+const TERMINAL: [u64; 2] = [0x5412, 0x541c];
+
+/// The kernel of `x86_64` may know each call by a second number.
+#[cfg(target_arch = "x86_64")]
+const SECOND_NUMBER: Option<i64> = Some(0x4000_0000);
+#[cfg(not(target_arch = "x86_64"))]
+const SECOND_NUMBER: Option<i64> = None;
+
+impl Calls {
+    /// Holds this process, and all that it starts, to the filter.
+    pub(super) fn apply(self) -> io::Result<()> {
+        let refused = self.refused().map_err(io::Error::other)?;
+        let unknown = always(UNKNOWN);
+        for (rules, errno) in [(refused, libc::EPERM), (unknown, libc::ENOSYS)] {
+            let program = program(rules, errno).map_err(io::Error::other)?;
+            apply_filter(&program).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn refused(self) -> Result<Rules, seccompiler::BackendError> {
+        let mut rules = always(REFUSED);
+        let mut add = |call: i64, when: Vec<Vec<SeccompCondition>>| {
+            let when: Result<Vec<SeccompRule>, _> =
+                when.into_iter().map(SeccompRule::new).collect();
+            rules.insert(call, when?);
+            Ok::<(), seccompiler::BackendError>(())
+        };
+        let mut cloned = Vec::new();
+        for flag in NAMESPACES {
+            let flag = u64::from(flag.cast_unsigned());
+            cloned.push(vec![argument(0, SeccompCmpOp::MaskedEq(flag), flag)?]);
+        }
+        add(libc::SYS_clone, cloned)?;
+        let mut terminal = Vec::new();
+        for command in TERMINAL {
+            terminal.push(vec![argument(1, SeccompCmpOp::Eq, command)?]);
+        }
+        add(libc::SYS_ioctl, terminal)?;
+        add(libc::SYS_socket, self.sockets.refused()?)?;
+        if self.guard_modes {
+            for (call, position) in MODE_CALLS {
+                add(*call, unsafe_modes(*position)?)?;
+            }
+        }
+        Ok(rules)
+    }
+}
+
+/// The calls that change a mode by path, and where the mode stands. The mode
+/// of a file that the build has opened is its own affair.
+const MODE_CALLS: &[(i64, u8)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+    (libc::SYS_fchmodat, 2),
+    (libc::SYS_fchmodat2, 2),
+];
+
+/// A mode without the owner's right to read or to write, or with a right to
+/// write for everyone.
+fn unsafe_modes(position: u8) -> Result<Vec<Vec<SeccompCondition>>, seccompiler::BackendError> {
+    let lacks = |bit| argument(position, SeccompCmpOp::MaskedEq(bit), 0);
+    let has = |bit| argument(position, SeccompCmpOp::MaskedEq(bit), bit);
+    Ok(vec![
+        vec![lacks(0o400)?],
+        vec![lacks(0o200)?],
+        vec![has(0o002)?],
+    ])
+}
+
+impl Sockets {
+    /// Any of these lines describes a socket that is refused.
+    fn refused(self) -> Result<Vec<Vec<SeccompCondition>>, seccompiler::BackendError> {
+        let family = |op, family: i32| argument(0, op, u64::from(family.cast_unsigned()));
+        let other_than = |families: &[i32]| {
+            families
+                .iter()
+                .map(|known| family(SeccompCmpOp::Ne, *known))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(match self {
+            Sockets::Usual => vec![other_than(&[
+                libc::AF_UNIX,
+                libc::AF_INET,
+                libc::AF_INET6,
+                libc::AF_NETLINK,
+            ])?],
+            Sockets::Tcp => vec![
+                other_than(&[libc::AF_INET, libc::AF_INET6])?,
+                vec![argument(
+                    1,
+                    // Above it are flags.
+                    SeccompCmpOp::MaskedEq(0xf),
+                    u64::from(libc::SOCK_DGRAM.cast_unsigned()),
+                )?],
+                vec![argument(
+                    1,
+                    SeccompCmpOp::MaskedEq(0xf),
+                    u64::from(libc::SOCK_RAW.cast_unsigned()),
+                )?],
+            ],
+            Sockets::None => Vec::new(),
+        })
+    }
+}
+
+/// By the call's number; no condition: always.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn always(calls: &[i64]) -> Rules {
+    calls.iter().map(|call| (*call, Vec::new())).collect()
+}
+
+fn argument(
+    position: u8,
+    op: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(position, SeccompCmpArgLen::Dword, op, value)
+}
+
+fn program(mut rules: Rules, errno: i32) -> Result<BpfProgram, seccompiler::BackendError> {
+    if let Some(second) = SECOND_NUMBER {
+        let again: Vec<_> = rules
+            .iter()
+            .map(|(call, when)| (call | second, when.clone()))
+            .collect();
+        rules.extend(again);
+    }
+    SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno.cast_unsigned()),
+        std::env::consts::ARCH.try_into()?,
+    )?
+    .try_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_filter_compiles() {
+        for sockets in [Sockets::Usual, Sockets::Tcp, Sockets::None] {
+            for guard_modes in [false, true] {
+                let calls = Calls {
+                    sockets,
+                    guard_modes,
+                };
+                let rules = calls.refused().expect("sound rules");
+                let size = program(rules, libc::EPERM).expect("a program").len();
+                assert!(size < 4096, "{size} instructions");
+            }
+        }
+        program(always(UNKNOWN), libc::ENOSYS).expect("a program");
+    }
+}

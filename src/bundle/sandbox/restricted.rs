@@ -1,0 +1,69 @@
+//! The `restricted` level, for machines where no namespaces are to be had: an
+//! ordinary process that Landlock keeps from every file but those of its
+//! [`Cell`](super::Cell), and a seccomp filter from every socket and every way
+//! into other processes. It still sees that there are other processes, and
+//! shares the machine's network where it may use one at all.
+
+use std::path::{Path, PathBuf};
+
+use super::cell::{Access, Mount};
+use super::isolated::{ETC, ETC_NETWORK, SYSTEM};
+use super::launcher::{Calls, Connect, Paths, Sockets};
+use super::toolchain::Toolchain;
+
+/// Its own processes, the processor and the memory. What lies there of other
+/// processes is closed by Landlock.
+const KERNEL: &str = "/proc";
+
+const DEVICES: [&str; 5] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+];
+
+/// Where a command may connect to.
+pub(super) fn connect(network: bool, gate: Option<u16>) -> Connect {
+    match (network, gate) {
+        (false, _) => Connect::Nowhere,
+        (true, Some(port)) => Connect::Port(port),
+        (true, None) => Connect::Anywhere,
+    }
+}
+
+pub(super) fn calls(connect: &Connect) -> Calls {
+    Calls {
+        sockets: match connect {
+            Connect::Nowhere => Sockets::None,
+            Connect::Port(_) => Sockets::Tcp,
+            // Looking up a name takes datagrams.
+            Connect::Anywhere => Sockets::Usual,
+        },
+        guard_modes: true,
+    }
+}
+
+pub(super) fn paths(mounts: &[Mount], toolchain: Option<&Toolchain>, connect: Connect) -> Paths {
+    let system = SYSTEM.iter().chain(&ETC).map(PathBuf::from);
+    let mut read: Vec<PathBuf> = system.chain([PathBuf::from(KERNEL)]).collect();
+    if connect != Connect::Nowhere {
+        read.extend(ETC_NETWORK.map(PathBuf::from));
+    }
+    if let Some(toolchain) = toolchain {
+        read.extend(toolchain.binds());
+    }
+    let of = |access: Access| {
+        mounts
+            .iter()
+            .filter(move |mount| mount.access == access)
+            .map(|mount| mount.host.clone())
+    };
+    read.extend(of(Access::ReadOnly));
+    Paths {
+        read,
+        write: of(Access::ReadWrite).collect(),
+        devices: DEVICES.iter().map(Path::new).map(Path::to_owned).collect(),
+        connect,
+    }
+}
