@@ -1,5 +1,11 @@
 //! Records as bytes: one version byte, then bincode (little endian, variable
-//! length integers). The one place that knows the encoding.
+//! length integers), then a CRC-32 of all before. The one place that knows the
+//! encoding.
+//!
+//! redb checks its pages' sums only when it checks or repairs a whole file,
+//! which a start with a large file does not wait for. So that a flipped bit is
+//! told all the same, and not taken for what was written, each record has a sum
+//! of its own; [`SUMMED`] marks those that do.
 //!
 //! A record's current version is its domain type. To change such a type:
 //! copy it as it was into a module below this one, as a frozen struct; raise
@@ -23,6 +29,11 @@ use crate::error::{Code, Error};
 /// The most bytes of one record. Also stops a damaged length from asking for
 /// all memory.
 const LIMIT: usize = 16 << 20;
+
+/// Set in the version byte of a record that ends with its sum. The first
+/// records had none; each has one after its next change.
+const SUMMED: u8 = 0x80;
+const SUM_LENGTH: usize = size_of::<u32>();
 
 fn encoding() -> impl Config {
     config::standard().with_limit::<LIMIT>()
@@ -126,19 +137,22 @@ pub(super) struct QueueCounts {
 }
 
 pub(super) fn encode<T: Stored>(record: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![T::VERSION];
+    let mut bytes = vec![T::VERSION | SUMMED];
     bincode::serde::encode_into_std_write(record, &mut bytes, encoding())
         .map_err(|cause| CodecError::new::<T>(Problem::Encode(cause)))?;
     if bytes.len() > LIMIT {
         return Err(CodecError::new::<T>(Problem::TooLarge(bytes.len())));
     }
+    let sum = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
     Ok(bytes)
 }
 
 pub(super) fn decode<T: Stored>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (&version, body) = bytes
+    let (&marker, rest) = bytes
         .split_first()
         .ok_or_else(|| CodecError::new::<T>(Problem::Empty))?;
+    let version = marker & !SUMMED;
     if version > T::VERSION {
         return Err(CodecError::new::<T>(Problem::Newer(version)));
     }
@@ -146,12 +160,22 @@ pub(super) fn decode<T: Stored>(bytes: &[u8]) -> Result<T, CodecError> {
         // Ends at `Nothing`, whose version is the lowest there is.
         return decode::<T::Previous>(bytes).map(T::upgrade);
     }
+    let body = match marker & SUMMED {
+        0 => rest,
+        _ => checked(bytes).ok_or_else(|| CodecError::new::<T>(Problem::Sum))?,
+    };
     let (record, read) = bincode::serde::decode_from_slice(body, encoding())
         .map_err(|cause| CodecError::new::<T>(Problem::Decode(cause)))?;
     match body.len() - read {
         0 => Ok(record),
         left => Err(CodecError::new::<T>(Problem::Trailing(left))),
     }
+}
+
+/// What stands between the version and the sum, if the sum is right.
+fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (summed, sum) = bytes.split_last_chunk::<SUM_LENGTH>()?;
+    (crc32fast::hash(summed) == u32::from_le_bytes(*sum)).then(|| summed.get(1..))?
 }
 
 /// A record that could not be written or read.
@@ -164,6 +188,7 @@ pub(super) struct CodecError {
 #[derive(Debug)]
 enum Problem {
     Empty,
+    Sum,
     Newer(u8),
     Trailing(usize),
     TooLarge(usize),
@@ -185,6 +210,11 @@ impl fmt::Display for CodecError {
         let record = self.record;
         match &self.problem {
             Problem::Empty => write!(f, "a stored {record} is empty: the database is damaged"),
+            Problem::Sum => write!(
+                f,
+                "a stored {record} is not what was written: the database is damaged; stop the \
+                 server and restore a backup"
+            ),
             Problem::Newer(version) => write!(
                 f,
                 "a stored {record} has version {version}, which a newer HiveSync has written; \

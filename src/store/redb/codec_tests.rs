@@ -312,6 +312,19 @@ fn older_versions_are_upgraded_step_by_step() {
     assert_eq!(decode::<NoteV3>(&second).unwrap(), note(5));
 }
 
+/// As records were written before they had a sum.
+fn without_sum(record: &[u8]) -> Vec<u8> {
+    let mut bytes = record[..record.len() - SUM_LENGTH].to_vec();
+    bytes[0] &= !SUMMED;
+    bytes
+}
+
+#[test]
+fn a_record_without_a_sum_is_read() {
+    let old = without_sum(&encode(&placed_job()).unwrap());
+    assert_eq!(decode::<PlacedJob>(&old).unwrap(), placed_job());
+}
+
 fn problem<T: Stored + fmt::Debug>(bytes: &[u8]) -> String {
     decode::<T>(bytes).unwrap_err().to_string()
 }
@@ -335,7 +348,15 @@ fn damaged_bytes_are_refused() {
     for length in 1..whole.len() {
         problem::<PlacedJob>(&whole[..length]);
     }
-    let mut longer = whole.clone();
+    for at in 1..whole.len() {
+        for bit in 0..8 {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << bit;
+            let told = problem::<PlacedJob>(&flipped);
+            assert!(told.contains("not what was written"), "{told}");
+        }
+    }
+    let mut longer = without_sum(&whole);
     longer.push(0);
     assert!(problem::<PlacedJob>(&longer).contains("1 bytes too many"));
     // Version 0 was never written.
