@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hivesync::clock::ManualClock;
 use hivesync::domain::UserId;
@@ -75,6 +76,25 @@ async fn a_waiter_knows_after_a_restart_what_is_due() {
     subject.clock.advance(LEASE);
     subject.queue.wait(&[Queue::PreviewBuild]).await;
     assert_eq!(subject.claim_id().await, Some(job_id(1)));
+}
+
+#[tokio::test]
+async fn a_delayed_job_that_was_due_while_nobody_ran_is_run_once() {
+    let subject = Subject::redb();
+    let mut delayed = job(1);
+    delayed.run_at = Some(START.after(LEASE));
+    subject.enqueue(delayed).await;
+    assert_eq!(subject.claim_id().await, None);
+    let subject = subject.reopen();
+    subject.clock.advance(Duration::from_hours(1));
+    let subject = subject.reopen();
+    subject.queue.wait(&[Queue::PreviewBuild]).await;
+    let (claim, _) = subject.claim().await.unwrap();
+    assert_eq!(claim.job, job_id(1));
+    assert_eq!(subject.claim_id().await, None);
+    subject.queue.complete(&claim, Batch::new()).await.unwrap();
+    let subject = subject.reopen();
+    assert_eq!(subject.claim_id().await, None);
 }
 
 #[tokio::test]

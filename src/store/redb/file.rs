@@ -1,17 +1,17 @@
 //! The database file: made, opened, closed after an error and opened again.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, WriteTransaction};
 
 use super::errors::{Failure, Halt};
 use super::lock::{self, Lock};
-use super::{jobs, schema, tables};
+use super::{header, jobs, schema, tables};
 use crate::clock::Timestamp;
 use crate::error::{Code, Context, Error, Result};
 
@@ -39,6 +39,16 @@ pub(super) fn plain_opener() -> Opener {
     })
 }
 
+/// How every commit is made: in two phases, so that a crash in the middle of
+/// one cannot leave a root that names pages which were not written; and with
+/// the allocator's state, without which the start after a crash would walk
+/// through the whole file (1.5 s and more at a million jobs; the state adds
+/// about a seventh to the bytes of a full group there, and less to a small file).
+pub(super) fn make_safe(txn: &mut WriteTransaction) {
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(true);
+}
+
 pub(super) struct File {
     path: PathBuf,
     opener: Opener,
@@ -62,6 +72,7 @@ impl File {
             // redb would take an empty file for a new one.
             return Err(damaged(path, "it is empty"));
         }
+        require_whole(path, size)?;
         let db = guarded(path, || opener(path, size <= CHECKED_SIZE))?;
         guarded_halt(path, || schema::migrate(&db))?;
         Ok(Self {
@@ -128,6 +139,22 @@ fn next_due(db: &Database) -> Result<Option<Timestamp>, Halt> {
         &txn.open_table(tables::LEASES)?,
         &txn.open_table(tables::DELAYED)?,
     )
+}
+
+/// Refuses a file whose end is missing. redb does so for one that was closed; of
+/// one that was not it believes any length, because its own record of the length
+/// might be torn. But it makes a file longer before it says so, and shorter
+/// after: no crash leaves one that is shorter than its header says.
+fn require_whole(path: &Path, size: u64) -> Result<()> {
+    let mut head = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(header::LENGTH).read_to_end(&mut head))
+        .or_internal("read the database's header")?;
+    match header::recorded_length(&head) {
+        Some(recorded) if size < recorded => Err(damaged(path, "its end is missing")),
+        // What is no header at all, redb tells better.
+        _ => Ok(()),
+    }
 }
 
 /// Lays a new file out under another name, so that the real name only ever

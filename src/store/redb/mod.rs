@@ -14,6 +14,7 @@ mod claim;
 mod codec;
 mod errors;
 mod file;
+mod header;
 mod jobs;
 mod lock;
 mod meta;
@@ -102,3 +103,6 @@ fn read<T>(file: &File, work: impl FnOnce(&ReadTransaction) -> Result<T, Halt>) 
 #[cfg(test)]
 #[path = "faults_tests.rs"]
 mod faults_tests;
+
+#[cfg(test)]
+mod power_tests;

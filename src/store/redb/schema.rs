@@ -3,7 +3,7 @@
 use redb::{Database, ReadableDatabase, TableError, WriteTransaction};
 
 use super::errors::Halt;
-use super::tables;
+use super::{file, tables};
 use crate::error::{Code, Error};
 
 /// One step up. Runs in the transaction that also records the new version, so
@@ -24,7 +24,7 @@ fn current(migrations: &[Migration]) -> u64 {
 /// Lays out an empty file.
 pub(super) fn create(db: &Database) -> Result<(), Halt> {
     let mut txn = db.begin_write()?;
-    txn.set_two_phase_commit(true);
+    file::make_safe(&mut txn);
     tables::create_all(&txn)?;
     record(&txn, current(MIGRATIONS))?;
     txn.commit()?;
@@ -50,7 +50,7 @@ fn migrate_by(db: &Database, migrations: &[Migration]) -> Result<(), Halt> {
         .skip(usize::try_from(version - 1).unwrap_or(usize::MAX))
     {
         let mut txn = db.begin_write()?;
-        txn.set_two_phase_commit(true);
+        file::make_safe(&mut txn);
         step(&txn)?;
         version += 1;
         record(&txn, version)?;

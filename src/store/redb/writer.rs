@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{Failure, Halt};
-use super::file::File;
+use super::file::{self, File};
 use super::unit::{QueueNews, Unit};
 use crate::clock::Clock;
 use crate::domain::job::Queue;
@@ -216,7 +216,7 @@ impl Worker {
     fn attempt(&self, group: &mut [Box<dyn Operation>]) -> Result<Option<QueueNews>, Halt> {
         self.file.with_open(|db| {
             let mut txn = db.begin_write()?;
-            txn.set_two_phase_commit(true);
+            file::make_safe(&mut txn);
             let mut unit = Unit::new(&txn, &*self.clock, &self.signals);
             for operation in &mut *group {
                 operation.run(&mut unit)?;
