@@ -9,7 +9,8 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit, test_kill_process};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -103,7 +104,7 @@ impl Drop for OperatorSocket {
 pub fn operator_socket(path: &Path) -> Result<OperatorSocket> {
     let near = Near::of(path)?;
     if path.exists() {
-        if StdUnixStream::connect(near.path()).is_ok() {
+        if is_live(near.path()) {
             return Err(Error::new(
                 Code::Conflict,
                 format!(
@@ -123,6 +124,22 @@ pub fn operator_socket(path: &Path) -> Result<OperatorSocket> {
         listener,
         path: path.to_owned(),
     })
+}
+
+/// Whether the process lives that listens there. It may be dead although the
+/// connection succeeds: a process that it was starting when it was killed has
+/// its sockets open for a moment.
+fn is_live(path: &Path) -> bool {
+    let Ok(stream) = StdUnixStream::connect(path) else {
+        return false;
+    };
+    let peer = stream
+        .set_nonblocking(true)
+        .and_then(|()| UnixStream::from_std(stream))
+        .and_then(|stream| stream.peer_cred());
+    let pid = peer.ok().and_then(|peer| Pid::from_raw(peer.pid()?));
+    // In another PID namespace it has no number here: then it answers, and lives.
+    pid.is_none_or(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 /// Connects to the server that runs on a data folder; `None` when none does.
