@@ -121,7 +121,7 @@ impl Repos {
 
 fn transfer(repo: &Path, target: &Target, credential: Option<&Credential>) -> Git {
     let scheme = target.remote.url().scheme();
-    let mut git = Git::at(repo)
+    let mut git = Git::guarded_at(repo)
         .durable()
         .set(format!("protocol.{scheme}.allow=always"))
         .set("http.followRedirects=false")

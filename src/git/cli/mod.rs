@@ -50,9 +50,26 @@ const LOCAL_TIMEOUT: Duration = Duration::from_mins(2);
 /// How much of git's complaints is kept.
 const STDERR_LIMIT: u64 = 16 << 10;
 
+/// Runs git beside a reader of our end of a pipe: that end is closed when the
+/// server is gone, however it went, and then the reader kills the whole process
+/// group, with the helpers that git has started. A parent-death signal would
+/// reach only git, and only if it was asked for before the parent died.
+const GUARD: &str = "\
+exec 3<&0 </dev/null
+{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 &
+guard=$!
+exec 3<&-
+git \"$@\"
+code=$?
+kill -KILL \"$guard\"
+exit \"$code\"
+";
+
 /// A call of git, being put together.
 pub(in crate::git) struct Git {
     command: Command,
+    /// Whether its standard input is the pipe of [`GUARD`].
+    guarded: bool,
     timeout: Duration,
     output_limit: usize,
 }
@@ -75,7 +92,21 @@ pub(in crate::git) enum Failure {
 impl Git {
     /// A call that belongs to no repository.
     pub(in crate::git) fn outside() -> Self {
-        let mut command = Command::new("git");
+        Self::by(Command::new("git"))
+    }
+
+    /// A call on the bare repository `repo` that waits for another server, and
+    /// so might go on for long after ours is gone: it does not.
+    pub(in crate::git) fn guarded_at(repo: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", GUARD, "git"]);
+        let mut git = Self::by(shell);
+        git.guarded = true;
+        git.command.arg("--git-dir").arg(repo);
+        git
+    }
+
+    fn by(mut command: Command) -> Self {
         command
             .env_clear()
             .env("PATH", search_path())
@@ -102,6 +133,7 @@ impl Git {
         }
         Self {
             command,
+            guarded: false,
             timeout: LOCAL_TIMEOUT,
             output_limit: 64 << 20,
         }
@@ -158,17 +190,20 @@ impl Git {
     pub(in crate::git) async fn run(self, input: &[u8]) -> Result<Output, Failure> {
         let Self {
             mut command,
+            guarded,
             timeout,
             output_limit,
         } = self;
-        if !input.is_empty() {
+        if guarded || !input.is_empty() {
             command.stdin(Stdio::piped());
         }
         let mut child = tokio::process::Command::from(command)
             .spawn()
             .map_err(|e| Failure::Broken(cannot_start(e)))?;
         let group = Group::of(child.id());
-        let stdin = child.stdin.take();
+        let mut stdin = child.stdin.take();
+        // Kept to the end: the guard would take its end for ours.
+        let _bond = if guarded { stdin.take() } else { None };
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
 
@@ -318,6 +353,18 @@ mod tests {
             assert!(!text.lines().any(|line| line.starts_with(name)), "{text}");
         }
         assert!(text.contains("GIT_TERMINAL_PROMPT=0"));
+    }
+
+    #[tokio::test]
+    async fn a_guarded_call_answers_as_git_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let call = |words: [&str; 2]| Git::guarded_at(folder.path()).args(words).run(b"");
+        let made = call(["init", "--bare"]).await;
+        assert!(made.is_ok_and(|output| !output.stdout.is_empty()));
+        match call(["rev-parse", "--verify"]).await {
+            Err(Failure::Refused(said)) => assert!(said.contains("fatal"), "{said}"),
+            _ => panic!("git refuses this"),
+        }
     }
 
     #[tokio::test]
