@@ -16,7 +16,6 @@ mod machine;
 mod parts;
 mod peers;
 mod process;
-mod project;
 mod report;
 mod server;
 mod world;

@@ -1,0 +1,196 @@
+//! A server process that may die at any moment, and what is left when it has.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use hivesync::stop_points::{Point, VARIABLE};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{DEADLINE, Home};
+
+/// The lease of a worker: what a process of a build may outlive its server by.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Where a process shall end itself, and at which pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At(pub(crate) Point, pub(crate) u32);
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+}
+
+/// How a start came out.
+#[derive(Debug)]
+pub(crate) enum Start {
+    Ready(Server),
+    /// Before it was ready.
+    Died(ExitStatus),
+}
+
+impl Start {
+    #[track_caller]
+    pub(crate) fn ready(self) -> Server {
+        match self {
+            Start::Ready(server) => server,
+            Start::Died(status) => panic!("the server died before it was ready: {status}"),
+        }
+    }
+
+    /// It has ended itself at its stopping point.
+    #[track_caller]
+    pub(crate) fn killed(self) {
+        match self {
+            Start::Ready(_) => panic!("the server started and has not met its stopping point"),
+            Start::Died(status) => expect_killed(status),
+        }
+    }
+}
+
+#[track_caller]
+pub(crate) fn expect_killed(status: ExitStatus) {
+    assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{status}");
+}
+
+pub(crate) fn start(home: &Home, at: Option<At>) -> Start {
+    start_with(home, at, &[])
+}
+
+/// What the server says goes to `server.log` in its home.
+pub(crate) fn start_with(home: &Home, at: Option<At>, settings: &[(&str, &str)]) -> Start {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(home.path().join("server.log"))
+        .expect("a log");
+    let mut command = home.command(&["serve"]);
+    command
+        .env("MIN_FREE_DISK_MB", "0")
+        .env("SHUTDOWN_GRACE_SECONDS", "20")
+        .env("PREVIEW_MAX_TIMEOUT_MS", "60000")
+        .envs(settings.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    if let Some(At(point, pass)) = at {
+        command.env(VARIABLE, format!("{}:{pass}", point.name()));
+    }
+    let mut child = command.spawn().expect("the binary runs");
+    let stdout = child.stdout.take().expect("piped");
+    let (sender, addresses) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(address) = line.trim().strip_prefix("address") {
+                let _ = sender.send(address.trim().to_owned());
+            }
+        }
+    });
+    match addresses.recv_timeout(DEADLINE) {
+        Ok(address) => Start::Ready(Server { child, address }),
+        Err(RecvTimeoutError::Disconnected) => {
+            let status = child.wait().expect("an exit status");
+            // A refusal to start is never what a crash may leave.
+            assert_eq!(status.code(), None, "{status}:\n{}", log_of(home));
+            Start::Died(status)
+        }
+        Err(RecvTimeoutError::Timeout) => {
+            let _ = child.kill();
+            panic!("the server neither started nor died:\n{}", log_of(home))
+        }
+    }
+}
+
+/// The last that its servers said.
+fn log_of(home: &Home) -> String {
+    let text = std::fs::read_to_string(home.path().join("server.log")).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+impl Server {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        // A process that has ended itself is a zombie until it is waited for.
+        kill_process(Pid::from_raw(pid).expect("not zero"), signal).expect("it is ours");
+    }
+
+    /// `kill -9`, and it is gone.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::KILL);
+        expect_killed(self.child.wait().expect("an exit status"));
+    }
+
+    /// Waits for an end that comes by itself.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        let (sender, ends) = channel();
+        let stand_in = Command::new("true").spawn().expect("a stand-in");
+        let mut child = std::mem::replace(&mut self.child, stand_in);
+        let pid = child.id();
+        std::thread::spawn(move || sender.send(child.wait()));
+        let ended = ends.recv_timeout(DEADLINE);
+        ended
+            .unwrap_or_else(|_| panic!("process {pid} has not ended"))
+            .expect("an exit status")
+    }
+
+    /// A soft stop, which must end well.
+    #[track_caller]
+    pub(crate) fn stop(self) {
+        self.signal(Signal::TERM);
+        let status = self.ended();
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already in a test that went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for every process that was started for this data folder to be gone:
+/// builds and git, at most a lease after their server.
+pub(crate) fn expect_no_survivors(folder: &Path) {
+    let end = Instant::now() + LEASE;
+    loop {
+        let left = survivors(folder);
+        if left.is_empty() {
+            return;
+        }
+        assert!(
+            Instant::now() < end,
+            "a lease after the server they go on: {left:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// Processes whose arguments or working folder name `folder`.
+pub(crate) fn survivors(folder: &Path) -> Vec<String> {
+    let wanted = folder.to_str().expect("a plain name");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid == std::process::id() {
+            continue;
+        }
+        // A zombie has no arguments any more.
+        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+        if arguments.contains(wanted) || cwd.starts_with(folder) {
+            found.push(format!("{pid}: {arguments}"));
+        }
+    }
+    found
+}
