@@ -16,6 +16,7 @@ mod machine;
 mod parts;
 mod peers;
 mod process;
+mod project;
 mod report;
 mod server;
 mod world;

@@ -91,7 +91,7 @@ impl Figure {
             .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         let reach = match self.reach {
             Reach::Nothing => "-".to_owned(),
-            Reach::Times(times) => format!("{times}x"),
+            Reach::Times(times) => format!("{times:.2}x"),
             Reach::Value(value) => number(value, self.unit),
         };
         let reached = match self.reached() {

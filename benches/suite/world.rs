@@ -149,18 +149,38 @@ impl Hive {
         })
     }
 
-    /// Waits until a preview's bundle can be downloaded, and fails with the
-    /// build if it does.
-    pub(crate) async fn built(&self, accepted: &Accepted) -> Result<()> {
+    /// How a preview stands; an error if it will not succeed.
+    async fn status(&self, accepted: &Accepted) -> Result<Value> {
         let path = format!("/preview/status/{}", accepted.job);
+        let preview = self.call(Method::GET, &path, None).await?;
+        match preview["status"].as_str() {
+            Some("failed" | "cancelled") | None => Err(format!("no preview: {preview}").into()),
+            _ => Ok(preview),
+        }
+    }
+
+    /// Waits until a preview's bundle can be downloaded.
+    pub(crate) async fn built(&self, accepted: &Accepted) -> Result<()> {
+        while self.status(accepted).await?["status"] != "success" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// How long a preview is in a stage, to about a millisecond.
+    pub(crate) async fn time_in_stage(&self, accepted: &Accepted, stage: &str) -> Result<f64> {
+        let mut entered = None;
         loop {
-            let preview = self.call(Method::GET, &path, None).await?;
-            match preview["status"].as_str() {
-                Some("success") => return Ok(()),
-                Some("failed" | "cancelled") | None => {
-                    return Err(format!("no preview: {preview}").into());
+            let preview = self.status(accepted).await?;
+            match entered {
+                None if preview["stage"] == stage => entered = Some(Instant::now()),
+                Some(entered) if preview["stage"] != stage => {
+                    return Ok(entered.elapsed().as_secs_f64());
                 }
-                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                None if preview["status"] == "success" => {
+                    return Err(format!("{stage} was over before it was seen").into());
+                }
+                _ => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The parts of the bench, in the order in which they run.
 
 mod download;
+mod expo;
 mod memory;
 mod pickup;
 mod queue;
@@ -57,6 +58,11 @@ const PARTS: &[Part] = &[
         name: "scale",
         about: "status and lists with a million jobs stored",
         run: |report| Box::pin(scale::run(report)),
+    },
+    Part {
+        name: "expo",
+        about: "previews, beside npm and the Expo command line by hand",
+        run: |report| Box::pin(expo::run(report)),
     },
 ];
 
