@@ -383,6 +383,7 @@ fn builds(v: &mut Values, free_bytes: u64) -> Builds {
     Builds {
         concurrency,
         per_project,
+        warm_up: v.get(&s::PREVIEW_WARM_UP),
         sandbox: v.get(&s::SANDBOX),
         npmrc,
         limits: BuildLimits {

@@ -166,6 +166,8 @@ pub struct Builds {
     /// `PREVIEW_PROJECT_CONCURRENCY`: running builds of one project; not more
     /// than `concurrency`, which is the default.
     pub per_project: u32,
+    /// `PREVIEW_WARM_UP`, default true: whether previews are built ahead.
+    pub warm_up: bool,
     /// `SANDBOX`.
     pub sandbox: SandboxChoice,
     /// `BUILD_NPMRC`: a file with the registry's address, proxy, CA file and

@@ -129,6 +129,8 @@ settings! {
             "The same with cold caches.";
         PREVIEW_INSTALL_TIMEOUT_MS: Duration = Value("300000"), number(1, LONGEST_MS, "milliseconds"), parse::millis,
             "The limit of installing dependencies.";
+        PREVIEW_WARM_UP: bool = Value("true"), Flag, parse::flag,
+            "Builds previews of new commits ahead of being asked, while nobody's build runs.";
         SANDBOX: SandboxChoice = Value("auto"), Choice(&["auto", "isolated", "restricted", "none"]), parse::sandbox,
             "How builds are walled off: the best level that works here, exactly this one, or (trusted projects only) not at all.";
         BUILD_NPMRC: PathBuf = Unset, Path("the path of an .npmrc file"), parse::path,

@@ -38,6 +38,11 @@ macro_rules! integer_id {
 integer_id!(UserId, "An account: a positive integer.");
 integer_id!(ProjectId, "A project: a positive integer.");
 
+impl UserId {
+    /// The server itself. No account has this number.
+    pub const SERVER: UserId = UserId(0);
+}
+
 /// A job: `job_` and 26 characters of Crockford's base32 in lower case
 /// (130 random bits), safe in a URL, a file name and a DNS label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

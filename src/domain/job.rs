@@ -19,15 +19,18 @@ pub enum Queue {
     Cleanup,
     /// Fetching linked repositories.
     Sync,
+    /// Building ahead of being asked, while nobody's build runs.
+    WarmUp,
 }
 
 impl Queue {
-    pub const ALL: [Queue; 5] = [
+    pub const ALL: [Queue; 6] = [
         Queue::PreviewBuild,
         Queue::AiJobs,
         Queue::GpuAiJobs,
         Queue::Cleanup,
         Queue::Sync,
+        Queue::WarmUp,
     ];
 
     #[must_use]
@@ -38,6 +41,7 @@ impl Queue {
             Queue::GpuAiJobs => "gpu_ai_jobs",
             Queue::Cleanup => "cleanup",
             Queue::Sync => "sync",
+            Queue::WarmUp => "warm_up",
         }
     }
 }

@@ -235,3 +235,13 @@ pub struct Preview {
     pub started_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
 }
+
+impl Preview {
+    /// Whether somebody wants it. The server builds some ahead of being asked,
+    /// in order to have them, and the caches that they fill, when it is: those
+    /// stand in no list until a request is answered with them.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        self.requested_by != UserId::SERVER
+    }
+}

@@ -5,6 +5,7 @@ mod backoff;
 pub mod preview;
 pub mod purge;
 pub mod sync;
+pub mod warm_up;
 
 use std::time::Duration;
 

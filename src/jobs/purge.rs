@@ -60,6 +60,7 @@ pub async fn run(app: &App, job: &PurgeJob) -> Result<(), JobError> {
 async fn purge(app: &App, project: ProjectId) -> Result<()> {
     let filter = PreviewFilter {
         project: Some(project),
+        unasked: true,
         ..PreviewFilter::default()
     };
     loop {

@@ -10,6 +10,7 @@ use crate::domain::ProjectId;
 use crate::domain::job::{Job, Queue};
 use crate::error::{Code, Error};
 use crate::jobs::{JobError, JobKind};
+use crate::services::previews::warm_up;
 use crate::services::sources::{self, sync};
 use crate::store::{Batch, Claim};
 
@@ -82,5 +83,7 @@ pub async fn run(
             Code::ProjectNotFound => JobError::fail(error),
             _ => retry(error),
         })?;
-    Ok(Batch::new())
+    // The next person to ask for a preview should find it, or the caches, warm.
+    let ahead = warm_up::job(app, project_id).map_err(retry)?;
+    Ok(ahead.into_iter().fold(Batch::new(), Batch::enqueue))
 }

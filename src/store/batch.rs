@@ -77,10 +77,10 @@ pub enum Change {
 ///
 /// Everything is checked against the state before the batch: expectations, the
 /// uniqueness of e-mail addresses and usernames (`EMAIL_TAKEN`,
-/// `USERNAME_TAKEN`), that no two previews under way have one build key
-/// (`CONFLICT`: somebody else has begun that build), that a new preview of a
-/// branch meets none under way for its platform with another commit, unless the
-/// batch ends that one (`CONFLICT` too), that a member's project exists (`PROJECT_NOT_FOUND`; one
+/// `USERNAME_TAKEN`), that a preview which begins meets none under way of its
+/// build key and, if it is new, none of its branch and platform with another
+/// commit, but for those that the batch ends (`CONFLICT`: somebody else has
+/// begun that build), that a member's project exists (`PROJECT_NOT_FOUND`; one
 /// put by the same batch counts) and that a new job's id is free. Then it is
 /// applied in this order: changes, cancellations, new jobs. No record and no
 /// job may be named twice.

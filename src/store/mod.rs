@@ -50,7 +50,8 @@ pub enum Sequence {
     ApiToken,
 }
 
-/// Which previews a listing holds; every `Some` narrows it.
+/// Which previews a listing holds: those that somebody has asked for; every
+/// `Some` narrows it.
 #[derive(Clone, Debug, Default)]
 pub struct PreviewFilter {
     pub project: Option<ProjectId>,
@@ -59,13 +60,16 @@ pub struct PreviewFilter {
     pub platform: Option<Platform>,
     /// Created at or after this time.
     pub since: Option<crate::clock::Timestamp>,
+    /// Also those that nobody has asked for.
+    pub unasked: bool,
 }
 
 impl PreviewFilter {
     /// Whether `preview` belongs in the listing.
     #[must_use]
     pub fn admits(&self, preview: &Preview) -> bool {
-        self.project.is_none_or(|id| preview.project_id == id)
+        (self.unasked || preview.is_asked_for())
+            && self.project.is_none_or(|id| preview.project_id == id)
             && self.user.is_none_or(|id| preview.requested_by == id)
             && self.status.is_none_or(|status| preview.status == status)
             && self.platform.is_none_or(|p| preview.platform == p)

@@ -97,18 +97,22 @@ pub(super) fn begins_on_branch(old: Option<&Preview>, new: &Preview) -> bool {
 /// Whether `other`, as it is stored, stands in the way of that: it is under way
 /// with another commit, and `changes` do not end it.
 pub(super) fn contends(other: &Preview, new: &Preview, changes: &[Change]) -> bool {
+    stays(other, new, changes)
+        && other.project_id == new.project_id
+        && other.platform == new.platform
+        && other.branch == new.branch
+        && other.commit != new.commit
+}
+
+/// Whether `other` is under way, is not `new` itself, and is still under way
+/// after `changes`.
+pub(super) fn stays(other: &Preview, new: &Preview, changes: &[Change]) -> bool {
     let ends = |change: &Change| match change {
         Change::Put(Record::Preview(put), _) => put.id == other.id && put.status.is_final(),
         Change::Delete(RecordKey::Preview(id), _) => *id == other.id,
         _ => false,
     };
-    other.id != new.id
-        && !other.status.is_final()
-        && other.project_id == new.project_id
-        && other.platform == new.platform
-        && other.branch == new.branch
-        && other.commit != new.commit
-        && !changes.iter().any(ends)
+    other.id != new.id && !other.status.is_final() && !changes.iter().any(ends)
 }
 
 /// A build is refused because `other` builds another commit of its branch.

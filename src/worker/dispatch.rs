@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::jobs::preview::{self, PreviewJob};
 use crate::jobs::purge::{self, PurgeJob};
 use crate::jobs::sync::{self, SyncJob};
+use crate::jobs::warm_up::{self, WarmUpJob};
 use crate::jobs::{JobError, JobKind};
 use crate::store::{Batch, Claim};
 
@@ -22,6 +23,7 @@ pub(super) enum Work {
     Preview,
     Sync(SyncJob),
     Purge(PurgeJob),
+    WarmUp(WarmUpJob),
 }
 
 impl Work {
@@ -33,6 +35,7 @@ impl Work {
             PreviewJob::KIND => payload::<PreviewJob>(job).map(|_| Work::Preview),
             SyncJob::KIND => payload(job).map(Work::Sync),
             PurgeJob::KIND => payload(job).map(Work::Purge),
+            WarmUpJob::KIND => payload(job).map(Work::WarmUp),
             kind => Err(Error::internal(format!(
                 "this version has no job of kind {kind}"
             ))),
@@ -50,6 +53,7 @@ impl Work {
         match self {
             Work::Preview => preview::run(app, claim, job, cancel).await,
             Work::Sync(sync) => sync::run(app, claim, job, sync, cancel).await,
+            Work::WarmUp(warm_up) => warm_up::run(app, claim, job, warm_up, cancel).await,
             Work::Purge(purge) => purge::run(app, purge)
                 .await
                 .map(|()| Batch::new())
@@ -66,7 +70,7 @@ impl Work {
         again: bool,
     ) -> Result<Batch> {
         match self {
-            Work::Preview => preview::failed(app, &job.id, error, again).await,
+            Work::Preview | Work::WarmUp(_) => preview::failed(app, &job.id, error, again).await,
             Work::Sync(_) | Work::Purge(_) => Ok(Batch::new()),
         }
     }
@@ -74,7 +78,7 @@ impl Work {
     /// What is written together with handing the job back.
     pub(super) async fn released(&self, app: &App, job: &Job) -> Result<Batch> {
         match self {
-            Work::Preview => preview::released(app, &job.id).await,
+            Work::Preview | Work::WarmUp(_) => preview::released(app, &job.id).await,
             Work::Sync(_) | Work::Purge(_) => Ok(Batch::new()),
         }
     }
@@ -82,7 +86,7 @@ impl Work {
     /// After the end of the attempt is written, whatever it was.
     pub(super) async fn clean(&self, app: &App, job: &Job) {
         match self {
-            Work::Preview => preview::clean(app, &job.id).await,
+            Work::Preview | Work::WarmUp(_) => preview::clean(app, &job.id).await,
             Work::Sync(_) | Work::Purge(_) => {}
         }
     }

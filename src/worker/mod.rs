@@ -3,7 +3,8 @@
 //!
 //! A *slot* runs one job at a time. There are `PREVIEW_BUILDER_CONCURRENCY`
 //! slots for builds, one for syncs and one for cleanup, so that a long queue
-//! of builds never keeps a sync waiting.
+//! of builds never keeps a sync waiting; and one that builds ahead of being
+//! asked, which gives way to every other build.
 //!
 //! At the soft stop the slots claim nothing more and finish what they have; at
 //! the hard stop they kill it and hand it back, and the attempt does not count.
@@ -31,7 +32,12 @@ use crate::error::{Context, Result};
 use slot::Slot;
 
 /// The queues that the embedded server's worker serves.
-const QUEUES: [Queue; 3] = [Queue::PreviewBuild, Queue::Sync, Queue::Cleanup];
+const QUEUES: [Queue; 4] = [
+    Queue::PreviewBuild,
+    Queue::Sync,
+    Queue::Cleanup,
+    Queue::WarmUp,
+];
 
 /// What the slots, the heartbeat and the cancels share.
 pub(crate) struct Worker {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use super::dispatch::Work;
+use crate::app::App;
 use crate::config::Config;
 use crate::domain::job::{Job, JobFailure, Queue};
 use crate::error::{Code, Error, Result};
@@ -21,6 +22,9 @@ const LEASE: Duration = Duration::from_secs(30);
 const RENEW: Duration = Duration::from_secs(10);
 /// After the store has failed us.
 const BREATH: Duration = Duration::from_secs(1);
+/// How often what is built ahead looks whether it must give way: a read of
+/// two numbers.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long removing a job's files may go on after the hard stop.
 const CLEANING: Duration = Duration::from_secs(2);
 /// After a panic; whatever it was, it should not spin.
@@ -46,7 +50,11 @@ impl Slot {
         let per_project = config.builds.per_project.max(1);
         let builds = (0..config.builds.concurrency).map(|_| slot(Queue::PreviewBuild, per_project));
         builds
-            .chain([slot(Queue::Sync, 1), slot(Queue::Cleanup, 1)])
+            .chain([
+                slot(Queue::Sync, 1),
+                slot(Queue::Cleanup, 1),
+                slot(Queue::WarmUp, 1),
+            ])
             .collect()
     }
 
@@ -60,6 +68,13 @@ impl Slot {
             group_limit: self.group_limit,
         };
         while !stopping.is_cancelled() {
+            if self.queue == Queue::WarmUp && must_wait(app).await {
+                tokio::select! {
+                    () = tokio::time::sleep(BREATH) => {}
+                    () = stopping.cancelled() => {}
+                }
+                continue;
+            }
             match app.queue.claim(&request).await {
                 Ok(Some((claim, job))) => {
                     stop_point!(ClaimAfter);
@@ -141,6 +156,7 @@ async fn attempt(
         result = &mut running => return ended(result.ok(), cancel),
         () = keep_lease(worker, claim) => Outcome::Lost,
         () = halting.cancelled() => Outcome::Halted,
+        () = asked_for(&worker.app), if job.queue == Queue::WarmUp => Outcome::Halted,
     };
     cancel.cancel();
     match running.await {
@@ -148,6 +164,26 @@ async fn attempt(
         Ok(Ok(batch)) => Outcome::Ended(Ok(batch)),
         _ => stopped,
     }
+}
+
+/// Whether there is something to build ahead and a build that comes first.
+async fn must_wait(app: &App) -> bool {
+    let waits = app.queue.stats(Queue::WarmUp).await;
+    waits.is_ok_and(|stats| stats.queued > 0) && is_building(app).await
+}
+
+/// Returns when somebody's build waits or runs.
+async fn asked_for(app: &App) {
+    while !is_building(app).await {
+        tokio::time::sleep(LOOK).await;
+    }
+    tracing::info!("what is built ahead gives way to a build that was asked for");
+}
+
+async fn is_building(app: &App) -> bool {
+    let builds = app.queue.stats(Queue::PreviewBuild).await;
+    // A store that does not answer is no reason to begin anything.
+    builds.map_or(true, |stats| stats.queued + stats.running > 0)
 }
 
 /// `result` is `None` after a panic.

@@ -80,7 +80,7 @@ async fn a_build_over_its_time_is_killed_with_all_it_started() {
     builder.stop().await;
 }
 
-async fn cancel(builder: &Builder, id: &JobId) {
+pub(crate) async fn cancel(builder: &Builder, id: &JobId) {
     let app = builder.app();
     // A stage may end while we look: then once more.
     loop {

@@ -16,4 +16,5 @@ mod react_native;
 mod restricted;
 mod sandbox;
 mod static_site;
+mod warm_up;
 mod web;

@@ -42,6 +42,8 @@ impl Home {
             .env("DATA_DIR", self.data())
             .env("BIND", "127.0.0.1")
             .env("PORT", "0")
+            // A test runs the builds that it asks for.
+            .env("PREVIEW_WARM_UP", "false")
             .current_dir(self.path())
             .stdin(Stdio::null());
         command

@@ -48,6 +48,8 @@ impl Setup {
     /// The same on a folder that a server has used before.
     pub(crate) fn on(data: TempDir) -> Self {
         let mut config = Config::for_tests(data.path());
+        // A test runs the builds that it asks for; those ahead have their own.
+        config.builds.warm_up = false;
         config.builds.launcher = Some(env!("CARGO_BIN_EXE_hivesync").into());
         Self {
             config,

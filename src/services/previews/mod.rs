@@ -3,7 +3,7 @@
 //! [`issue`] gives tokens out, [`request`] turns one into a job, [`read`] shows
 //! jobs, [`change`] cancels and retries them, [`follow`] and [`logs`] tell what
 //! happens while they run, [`bundle`] opens what came of them and [`web`]
-//! [`unpack`]s it for browsers. [`estimate`] guesses how long a build will take.
+//! [`unpack`]s it for browsers. [`warm_up`] builds ahead of being asked. [`estimate`] guesses how long a build will take.
 
 pub mod bundle;
 pub mod change;
@@ -14,6 +14,7 @@ pub mod logs;
 pub mod read;
 pub mod request;
 mod unpack;
+pub mod warm_up;
 pub mod web;
 
 use crate::app::App;

@@ -77,12 +77,12 @@ pub async fn build(app: &App, text: &str) -> Result<Accepted> {
 }
 
 /// A checked token and what its ref means now.
-struct Request<'a> {
-    token: &'a PreviewToken,
-    project: &'a Project,
-    digest: &'a str,
-    resolved: Resolved,
-    build_key: String,
+pub(super) struct Request<'a> {
+    pub(super) token: &'a PreviewToken,
+    pub(super) project: &'a Project,
+    pub(super) digest: &'a str,
+    pub(super) resolved: Resolved,
+    pub(super) build_key: String,
 }
 
 /// Places the request in one commit. `CONFLICT` and `JOB_ALREADY_COMPLETED`
@@ -91,7 +91,14 @@ async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
     let now = app.clock.now();
     let mut batch = Batch::new();
     let found = app.store.preview_by_build_key(&request.build_key).await?;
-    let reused = found.and_then(|preview| reuse(app, preview, now));
+    let mut ahead = None;
+    let reused = match found {
+        Some(found) if !found.value.is_asked_for() && !found.value.status.is_final() => {
+            ahead = Some(found);
+            None
+        }
+        found => found.and_then(|preview| reuse(app, preview, request, now)),
+    };
     let id = if let Some((preview, renewed)) = reused {
         let id = preview.value.id.clone();
         if renewed {
@@ -116,7 +123,7 @@ async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
         preview: id.clone(),
     };
     batch = batch.put(binding, Expect::Absent);
-    let replaced = replaced_by(app, request, &id).await?;
+    let mut replaced = replaced_by(app, request, &id).await?;
     if !replaced.is_empty() {
         // What is under way may be the newer one, if the branch has moved since
         // this request looked. From here on the store sees to it: it refuses
@@ -126,6 +133,9 @@ async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
             return Err(Error::new(Code::Conflict, "the branch has moved meanwhile"));
         }
     }
+    // What is built ahead gives way even here: it waits for quiet, and would be
+    // interrupted by the next build of anybody.
+    replaced.extend(ahead);
     for older in &replaced {
         batch = supersede(batch, older, request, now);
     }
@@ -143,6 +153,7 @@ async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
 fn reuse(
     app: &App,
     mut preview: Versioned<Preview>,
+    request: &Request<'_>,
     now: Timestamp,
 ) -> Option<(Versioned<Preview>, bool)> {
     if !preview.value.status.is_final() {
@@ -153,12 +164,24 @@ fn reuse(
         return None;
     }
     let renewed = now.after(app.config.previews.bundle_ttl);
-    let longer = renewed > bundle.expires_at;
+    let mut changes = renewed > bundle.expires_at;
     bundle.expires_at = renewed.max(bundle.expires_at);
-    Some((preview, longer))
+    if !preview.value.is_asked_for() {
+        let token = request.token;
+        preview.value.requested_by = token.user;
+        preview.value.git_ref.clone_from(&token.git_ref);
+        preview.value.token = token.facts.clone();
+        changes = true;
+    }
+    Some((preview, changes))
 }
 
-async fn new_preview(app: &App, request: &Request<'_>, now: Timestamp) -> Result<Preview> {
+/// The row of a build that begins.
+pub(super) async fn new_preview(
+    app: &App,
+    request: &Request<'_>,
+    now: Timestamp,
+) -> Result<Preview> {
     let token = request.token;
     let lately = PreviewFilter {
         project: Some(token.project),
@@ -228,11 +251,15 @@ fn supersede(
     now: Timestamp,
 ) -> Batch {
     let commit = &request.resolved.commit;
-    let message = format!(
-        "replaced by the newer commit {} of the branch {}",
-        commit.get(..12).unwrap_or(commit),
-        request.resolved.branch.as_deref().unwrap_or_default(),
-    );
+    let message = if older.value.commit == *commit {
+        "begun anew because somebody has asked for it".to_owned()
+    } else {
+        format!(
+            "replaced by the newer commit {} of the branch {}",
+            commit.get(..12).unwrap_or(commit),
+            request.resolved.branch.as_deref().unwrap_or_default(),
+        )
+    };
     let mut row = older.value.clone();
     cancelled(&mut row, message, now);
     batch
@@ -275,7 +302,7 @@ async fn accepted(app: &App, id: &JobId) -> Result<Accepted> {
 }
 
 /// Equal for builds that must give the same bundle.
-fn build_key(app: &App, project: &Project, commit: &str, platform: Platform) -> String {
+pub(super) fn build_key(app: &App, project: &Project, commit: &str, platform: Platform) -> String {
     let config = serde_json::to_string(&project.config).unwrap_or_default();
     let mut digest = Digest::new(&SHA256);
     for part in [

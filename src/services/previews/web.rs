@@ -83,6 +83,7 @@ async fn relatives(app: &App, preview: &Preview) -> Result<Vec<PathBuf>> {
         project: Some(preview.project_id),
         status: Some(PreviewStatus::Success),
         platform: Some(Platform::Web),
+        unasked: true,
         ..PreviewFilter::default()
     };
     let last = app.store.previews(&filter, &Page::first(RELATIVES)).await?;

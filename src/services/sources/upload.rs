@@ -13,6 +13,7 @@ use crate::domain::project::Source;
 use crate::error::{Code, Context, Error, Result};
 use crate::git::Imported;
 use crate::services::auth::Actor;
+use crate::services::previews::warm_up;
 use crate::services::projects::{Need, open};
 
 /// Takes an archive and makes it the newest commit of branch `upload`. Its kind
@@ -75,6 +76,7 @@ where
         skipped_other = imported.skipped.other,
         "took an uploaded archive"
     );
+    warm_up::request(app, project).await;
     Ok(imported)
 }
 

@@ -73,22 +73,20 @@ impl State {
             }
             Record::Member(member) => self.check_project_stays(member.project_id, changes),
             Record::Preview(preview) => {
-                self.check_build_key_free(preview)?;
+                self.check_build_key_free(preview, changes)?;
                 self.check_branch_free(preview, changes)
             }
             _ => Ok(()),
         }
     }
 
-    fn check_build_key_free(&self, preview: &Preview) -> Result<()> {
+    fn check_build_key_free(&self, preview: &Preview, changes: &[Change]) -> Result<()> {
         let old = self.previews.get(&preview.id).map(|row| &row.value);
         if !transition::takes_build_key(old, preview) {
             return Ok(());
         }
         let same = |other: &&Preview| {
-            other.id != preview.id
-                && other.build_key == preview.build_key
-                && !other.status.is_final()
+            other.build_key == preview.build_key && transition::stays(other, preview, changes)
         };
         match self.previews.values().map(|row| &row.value).find(same) {
             Some(other) => Err(transition::key_is_built(&other.id)),

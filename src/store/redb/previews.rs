@@ -70,7 +70,11 @@ impl RecordTables<'_> {
         fetch(&self.previews, id)
     }
 
-    pub(super) fn check_build_key_free(&self, preview: &Preview) -> Result<(), Halt> {
+    pub(super) fn check_build_key_free(
+        &self,
+        preview: &Preview,
+        changes: &[Change],
+    ) -> Result<(), Halt> {
         let old = self.preview(preview.id.as_str())?.map(|row| row.value);
         if !transition::takes_build_key(old.as_ref(), preview) {
             return Ok(());
@@ -84,9 +88,8 @@ impl RecordTables<'_> {
             let Some(row) = self.preview(entry.value().2)? else {
                 continue;
             };
-            let other = row.value;
-            if other.id != preview.id && !other.status.is_final() {
-                return Err(transition::key_is_built(&other.id).into());
+            if transition::stays(&row.value, preview, changes) {
+                return Err(transition::key_is_built(&row.value.id).into());
             }
         }
         Ok(())

@@ -119,7 +119,7 @@ impl<'txn> RecordTables<'txn> {
             },
             Record::Member(member) => self.check_project_stays(member.project_id, changes),
             Record::Preview(preview) => {
-                self.check_build_key_free(preview)?;
+                self.check_build_key_free(preview, changes)?;
                 self.check_branch_free(preview, changes)
             }
             _ => Ok(()),

@@ -5,4 +5,5 @@ mod events;
 mod jobs;
 mod pages;
 mod tokens;
+mod warm_up;
 mod web;

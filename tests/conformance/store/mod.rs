@@ -48,6 +48,7 @@ for_every_adapter! {
     a_status_moves_between_listings
     previews_are_found_by_token_and_build_key
     one_build_key_is_under_way_once
+    what_nobody_asked_for_is_listed_on_demand
     a_branch_is_built_at_one_commit
     active_previews_are_those_not_final
     deleted_previews_leave_no_trace

@@ -64,6 +64,7 @@ fn filters() -> Vec<PreviewFilter> {
                 for platform in [None, Some(Platform::Android)] {
                     for since in [None, Some(START.after(Duration::from_secs(6)))] {
                         all.push(PreviewFilter {
+                            unasked: false,
                             project,
                             user,
                             status,
@@ -185,6 +186,32 @@ pub(super) async fn one_build_key_is_under_way_once(subject: &Subject) {
     assert_code(put(&first).await, Code::Conflict);
     first.status = PreviewStatus::Cancelled;
     put(&first).await.unwrap();
+}
+
+pub(super) async fn what_nobody_asked_for_is_listed_on_demand(subject: &Subject) {
+    let mut ahead = preview(1, 1);
+    ahead.requested_by = UserId::SERVER;
+    put_all(subject, &[ahead.clone(), preview(2, 1)]).await;
+    let listed = async |unasked, status| {
+        let filter = PreviewFilter {
+            unasked,
+            status,
+            ..PreviewFilter::default()
+        };
+        let page = Page::first(10);
+        let found = subject.store.previews(&filter, &page).await.unwrap();
+        found.items.len()
+    };
+    for status in [None, Some(PreviewStatus::Queued)] {
+        assert_eq!(listed(false, status).await, 1);
+        assert_eq!(listed(true, status).await, 2);
+    }
+    // It is found where builds are decided, and once it is asked for.
+    let found = subject.store.preview_by_build_key("key 1").await.unwrap();
+    assert_eq!(found.unwrap().value, ahead);
+    ahead.requested_by = UserId(5);
+    put_all(subject, &[ahead]).await;
+    assert_eq!(listed(false, None).await, 2);
 }
 
 pub(super) async fn a_branch_is_built_at_one_commit(subject: &Subject) {
