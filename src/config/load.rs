@@ -367,6 +367,14 @@ fn accounts(v: &mut Values, local_dev_mode: bool) -> Accounts {
     }
 }
 
+/// What one build gets by default, in MB: enough for the largest bundlers, and
+/// never so much that the server has nothing left.
+fn build_memory() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let total = u64::from(machine.mem_unit).saturating_mul(machine.totalram as u64) >> 20;
+    (total / 4 * 3).clamp(64, 3072)
+}
+
 fn builds(v: &mut Values, free_bytes: u64) -> Builds {
     let concurrency = v.get(&s::PREVIEW_BUILDER_CONCURRENCY);
     let per_project = v.get_or(&s::PREVIEW_PROJECT_CONCURRENCY, &concurrency.to_string());
@@ -387,7 +395,7 @@ fn builds(v: &mut Values, free_bytes: u64) -> Builds {
         sandbox: v.get(&s::SANDBOX),
         npmrc,
         limits: BuildLimits {
-            memory_bytes: v.get(&s::BUILD_MEMORY_MB),
+            memory_bytes: v.get_or(&s::BUILD_MEMORY_MB, &build_memory().to_string()),
             processes: v.get(&s::BUILD_PROCESSES),
             disk_bytes: v.get(&s::BUILD_DISK_MB),
             file_bytes: v.get(&s::BUILD_FILE_MB),

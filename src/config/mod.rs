@@ -183,7 +183,8 @@ pub struct Builds {
 /// What one build may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuildLimits {
-    /// `BUILD_MEMORY_MB`, default 3072: of all its processes together.
+    /// `BUILD_MEMORY_MB`, default 3072, at most three quarters of the machine's:
+    /// of all its processes together.
     pub memory_bytes: u64,
     /// `BUILD_PROCESSES`, default 1024: processes and threads.
     pub processes: u64,

@@ -135,7 +135,7 @@ settings! {
             "How builds are walled off: the best level that works here, exactly this one, or (trusted projects only) not at all.";
         BUILD_NPMRC: PathBuf = Unset, Path("the path of an .npmrc file"), parse::path,
             "Registry address, proxy, CA file and credentials for installing dependencies.";
-        BUILD_MEMORY_MB: u64 = Value("3072"), number(64, 1 << 24, "MB"), parse::mebibytes,
+        BUILD_MEMORY_MB: u64 = Rule("3072, at most three quarters of the machine's memory"), number(64, 1 << 24, "MB"), parse::mebibytes,
             "The memory that all processes of one build may use together.";
         BUILD_PROCESSES: u64 = Value("1024"), number(16, 1 << 20, "processes"), parse::text,
             "Processes and threads of one build at a time.";

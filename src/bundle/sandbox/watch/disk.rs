@@ -48,15 +48,22 @@ impl Folders {
     pub(super) fn new(own: Vec<PathBuf>, kept: Vec<PathBuf>, closed: Vec<PathBuf>) -> Self {
         let all: Vec<PathBuf> = own.iter().chain(&kept).cloned().collect();
         let outermost = |paths: Vec<PathBuf>| {
+            // What a closed folder lies between is not walked from above: the
+            // scratch folders of `node_modules`.
+            let parted = |above: &Path, path: &Path| {
+                let between = |c: &PathBuf| c.starts_with(above) && path.starts_with(c);
+                closed.iter().any(between)
+            };
             let nested = |path: &PathBuf| {
                 all.iter()
-                    .any(|other| other != path && path.starts_with(other))
+                    .any(|other| other != path && path.starts_with(other) && !parted(other, path))
             };
             paths.into_iter().filter(|path| !nested(path)).collect()
         };
+        let (own, kept) = (outermost(own), outermost(kept));
         Self {
-            own: outermost(own),
-            kept: outermost(kept),
+            own,
+            kept,
             closed,
             base: None,
         }
@@ -228,6 +235,17 @@ mod tests {
         assert!(!written.too_deep);
         let all = measured(&[&work], &[]);
         assert!(all.bytes >= 2 << 20, "{all:?}");
+    }
+
+    #[test]
+    fn a_scratch_folder_inside_a_closed_one_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (closed, scratch) = (folder.path().join("m"), folder.path().join("m/.vite"));
+        fs::create_dir_all(&scratch).expect("made");
+        fs::write(closed.join("file"), vec![1; 1 << 20]).expect("written");
+        fs::write(scratch.join("file"), vec![1; 1 << 19]).expect("written");
+        let bytes = measured(&[folder.path(), &scratch], &[&closed]).bytes;
+        assert!((1 << 19..1 << 20).contains(&bytes), "{bytes}");
     }
 
     #[test]
