@@ -76,6 +76,16 @@
 //! | | abuse/hostile/isolated.rs | one_file_is_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/isolated.rs | nesting_is_bounded | PREVIEW_BUILD_FAILED |
 //! | endless log | abuse/hostile/isolated.rs | the_log_is_bounded | cut |
+//! | the same in `restricted` | abuse/hostile/restricted.rs | a_build_script_reaches_nothing | refused |
+//! | | abuse/hostile/restricted.rs | a_bundlers_configuration_reaches_nothing | refused |
+//! | | abuse/hostile/restricted.rs | processes_are_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | memory_is_bounded_for_all_processes_together | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | the_disk_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | empty_files_are_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | one_file_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | nesting_is_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/restricted.rs | the_log_is_bounded | cut |
 //! | the same without a sandbox | abuse/hostile/unwalled.rs | processes_are_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/unwalled.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/unwalled.rs | the_disk_is_bounded | PREVIEW_BUILD_FAILED |
@@ -87,6 +97,8 @@
 //! | the server led by an install's links | build/escapes.rs | the_server_writes_through_no_link_that_an_install_left | refused |
 //! | | build/escapes.rs | the_machines_settings_and_keys_are_closed_to_builds | refused |
 //! | sandbox missing: refused, not downgraded | build/failures.rs | without_a_sandbox_only_trusted_projects_build | SANDBOX_UNAVAILABLE |
+//! | | abuse/hostile/missing.rs | without_any_level_builds_are_refused | SANDBOX_UNAVAILABLE |
+//! | | abuse/hostile/missing.rs | a_level_that_was_asked_for_is_not_downgraded | refused |
 //! | preview tokens forged, altered, expired | api/previews/tokens.rs | forged_tokens_are_refused_and_start_nothing | INVALID_OR_EXPIRED_TOKEN |
 //! | | api/previews/tokens.rs | an_expired_token_is_refused_and_starts_nothing | INVALID_OR_EXPIRED_TOKEN |
 //! | | api/previews/tokens.rs | a_token_ends_with_the_right_to_read_the_project | INVALID_OR_EXPIRED_TOKEN |

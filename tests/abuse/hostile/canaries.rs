@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::builder::Builder;
+use crate::builder::{Builder, dependency_sets};
 
 pub(super) struct Canaries {
     folder: tempfile::TempDir,
@@ -127,6 +127,10 @@ impl Canaries {
                 "written in {}",
                 place.display()
             );
+        }
+        for set in dependency_sets(builder) {
+            let shared = fs::read_to_string(set.join("0/ms/index.js")).expect("a module");
+            assert!(shared.contains("module.exports") && !shared.contains("hostile"));
         }
         assert_eq!(alive(&self.marker), Vec::<String>::new());
     }

@@ -5,7 +5,9 @@
 
 mod canaries;
 mod isolated;
+mod missing;
 mod reaching;
+mod restricted;
 mod unwalled;
 mod using_up;
 
