@@ -59,8 +59,8 @@ impl App {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Arc<Self>> {
-        let builds = config.builds.clone();
-        let canary = tokio::task::spawn_blocking(move || Sandbox::probe(&builds));
+        let settings = config.clone();
+        let canary = tokio::task::spawn_blocking(move || Sandbox::probe(&settings));
         let engines = {
             let (config, clock) = (config.clone(), Arc::clone(&clock));
             tokio::task::spawn_blocking(move || Engines::open(&config, &clock))

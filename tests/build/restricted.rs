@@ -49,6 +49,7 @@ const { data, server, port } = JSON.parse(fs.readFileSync('where.json', 'utf8'))
   attempt('namespaces', () => run('unshare -Ur true'));
   attempt('mount', () => run('mount -t tmpfs none .'));
   attempt('signal', () => process.kill(server, 0));
+  attempt('root', () => { if (process.getuid() !== 0) throw new Error('no'); });
   attempt('capabilities', () => {
     const set = /CapEff:\s*(\w+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1];
     if (/^0+$/.test(set)) throw new Error('none');

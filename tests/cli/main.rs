@@ -9,6 +9,7 @@ mod crash;
 #[path = "../common/git_server.rs"]
 mod git_server;
 mod health;
+mod outlive;
 mod preview;
 mod process;
 mod requests;

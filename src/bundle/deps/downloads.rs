@@ -2,7 +2,8 @@
 //!
 //! Shared by all projects as long as no code of a project runs while
 //! installing. Where it may (install scripts, manager plugins), the project has
-//! caches to itself: it must not be able to slip another one a package.
+//! caches to itself: it must not be able to slip another one a package. So it
+//! has where its builds run as a user of their own.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub(super) fn lend(
     owner: Option<ProjectId>,
     cell: &mut Cell,
 ) -> Result<()> {
-    let dir = data.download_cache(manager.as_str(), owner);
+    let dir = data.download_cache(manager.as_str(), owner.or(cell.tenant()));
     make_dir(&dir)?;
     let guest = Path::new("/work/downloads").join(manager.as_str());
     cell.mount(&dir, &guest, Access::ReadWrite);

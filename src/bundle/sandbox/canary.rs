@@ -2,6 +2,7 @@
 //! way that every command of a build goes, before any build is let in.
 
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,9 +11,10 @@ use rustix::process::{getpid, getuid};
 
 use super::cell::{Access, Cell};
 use super::isolated::{self, Bubblewrap, LAUNCHER};
-use super::launcher::{Canary, Input, Order, SECRET_VARIABLE, WALLED};
+use super::launcher::{Canary, Input, Order, SECRET_VARIABLE, User, WALLED};
 use super::run::Command;
 use super::{Sandbox, on_path};
+use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
 
 /// What the canary has come back with.
@@ -56,7 +58,8 @@ pub(super) fn prove(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, Str
             }
             SandboxLevel::Restricted | SandboxLevel::None => {
                 "it needs Landlock (Linux 5.13 or later, with `landlock` among the kernel's lsm=) \
-                 and seccomp: boot such a kernel, or install bubblewrap, and restart"
+                 and seccomp, and for a server that is root a DATA_DIR below folders that other \
+                 users may enter (chmod o+x): mend that, or install bubblewrap, and restart"
             }
         };
         format!("its canary failed: {reason}; {remedy}")
@@ -64,8 +67,21 @@ pub(super) fn prove(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, Str
 }
 
 fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
+    let apart = level == SandboxLevel::Isolated;
     let laid = |e: std::io::Error| format!("the canary's folders could not be made: {e}");
-    let folder = tempfile::tempdir().map_err(laid)?;
+    // Where builds will be, so that the way there is proved, too.
+    let folder = match sandbox.inner.users.as_ref().filter(|_| !apart) {
+        Some(users) => {
+            let tmp = users.data().join("tmp");
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&tmp)
+                .and_then(|()| tempfile::Builder::new().prefix("canary-").tempdir_in(tmp))
+        }
+        None => tempfile::tempdir(),
+    }
+    .map_err(laid)?;
     // Links on the way to it are no part of what is tried.
     let root = folder.path().canonicalize().map_err(laid)?;
     let (work, outside) = (root.join("work"), root.join("outside"));
@@ -77,9 +93,10 @@ fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(laid)?;
     let port = listener.local_addr().map_err(laid)?.port();
 
-    let apart = level == SandboxLevel::Isolated;
     let launcher = sandbox.inner.launcher.as_path();
     let mut cell = Cell::new(sandbox, level, "canary");
+    // The number of no project.
+    cell.belong_to(ProjectId(0)).map_err(laid)?;
     cell.mount(&work, Path::new("/work"), Access::ReadWrite);
     cell.env("HOME", cell.inside(&work));
     if !apart {
@@ -91,10 +108,10 @@ fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
         work: cell.inside(&work),
         server: getpid().as_raw_pid(),
         port,
-        user: if apart {
-            isolated::USER
-        } else {
-            getuid().as_raw()
+        user: match cell.user() {
+            User::Other(id) => id,
+            _ if apart => isolated::USER,
+            _ => getuid().as_raw(),
         },
         node: sandbox.toolchain().map(|toolchain| toolchain.node.clone()),
     });

@@ -9,6 +9,9 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime::RuntimeFlavor;
 
 use super::Sandbox;
 use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
@@ -17,6 +20,8 @@ use super::limits::Limits;
 use super::restricted;
 use super::run::Command;
 use super::toolchain::Toolchain;
+use super::users::Tenant;
+use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,7 @@ pub struct Cell {
     env: Vec<(OsString, OsString)>,
     path: Vec<PathBuf>,
     gate: Option<u16>,
+    tenant: Option<Arc<Tenant>>,
 }
 
 impl Cell {
@@ -62,13 +68,55 @@ impl Cell {
             env: Vec::new(),
             path: Vec::new(),
             gate: None,
+            tenant: None,
         }
     }
 
     /// A cell of the same build with nothing in it.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        Self::new(&self.sandbox, self.level, &self.mark)
+        Self {
+            tenant: self.tenant.clone(),
+            ..Self::new(&self.sandbox, self.level, &self.mark)
+        }
+    }
+
+    /// Has the cell's commands run as the user of `project`, where projects
+    /// have users. Without a namespace root's processes would be root's.
+    ///
+    /// # Errors
+    /// When there is no user left.
+    pub fn belong_to(&mut self, project: ProjectId) -> io::Result<()> {
+        if let (SandboxLevel::Restricted, Some(users)) = (self.level, &self.sandbox.inner.users) {
+            self.tenant = Some(users.tenant(project)?);
+        }
+        Ok(())
+    }
+
+    /// The project whose own user this cell's commands run as. It cannot share
+    /// a folder that it writes to with other projects.
+    #[must_use]
+    pub fn tenant(&self) -> Option<ProjectId> {
+        self.tenant.as_ref().map(|tenant| tenant.project)
+    }
+
+    pub(super) fn user(&self) -> User {
+        match &self.tenant {
+            Some(tenant) => User::Other(tenant.id),
+            None => User::Powerless,
+        }
+    }
+
+    /// Gives the project's user what the server has made for it since.
+    pub(super) fn hand_over(&self) -> io::Result<()> {
+        let Some(tenant) = &self.tenant else {
+            return Ok(());
+        };
+        let receive = || tenant.receive(&self.mounts);
+        match tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(receive),
+            _ => receive(),
+        }
     }
 
     #[must_use]
@@ -105,11 +153,11 @@ impl Cell {
 
     /// Whether a file that is shown read-only cannot be changed by its owner
     /// either. Landlock goes by folders and gives no less below one: there a
-    /// build must not be given files that others use, too. Without a wall there
-    /// is nothing to be had by a copy.
+    /// build must not be given files that others use, too, unless they are
+    /// another user's. Without a wall there is nothing to be had by a copy.
     #[must_use]
     pub fn covers_files(&self) -> bool {
-        self.level != SandboxLevel::Restricted
+        self.level != SandboxLevel::Restricted || self.tenant.is_some()
     }
 
     /// Shows `host`, which lies below an earlier mount, at the same place with
@@ -224,7 +272,9 @@ impl Cell {
     /// What the command must give up before it begins.
     fn entry(&self, command: &Command) -> Entry {
         let inner = &self.sandbox.inner;
-        let limits = Limits::of(self.level, &inner.ceilings);
+        // Elsewhere the count would take in what else the same user runs.
+        let counted = self.level == SandboxLevel::Isolated || self.tenant.is_some();
+        let limits = Limits::of(counted, &inner.ceilings);
         match self.level {
             SandboxLevel::Isolated => Entry {
                 limits,
@@ -239,8 +289,8 @@ impl Cell {
                 let connect = restricted::connect(command.network, self.gate);
                 Entry {
                     limits,
-                    user: User::Powerless,
-                    calls: Some(restricted::calls(&connect)),
+                    user: self.user(),
+                    calls: Some(restricted::calls(&connect, self.tenant.is_none())),
                     paths: Some(restricted::paths(
                         &self.mounts,
                         self.sandbox.toolchain(),

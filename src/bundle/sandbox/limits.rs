@@ -7,7 +7,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BuildLimits;
-use crate::domain::preview::SandboxLevel;
 
 const OPEN_FILES: u64 = 65_536;
 
@@ -22,9 +21,9 @@ pub(super) struct Limits {
 impl Limits {
     /// The number of processes is counted per sandbox since Linux 5.14; root is
     /// not held by it.
-    pub(super) fn of(level: SandboxLevel, ceilings: &BuildLimits) -> Self {
+    pub(super) fn of(counted: bool, ceilings: &BuildLimits) -> Self {
         Self {
-            processes: (level == SandboxLevel::Isolated).then_some(ceilings.processes),
+            processes: counted.then_some(ceilings.processes),
             open_files: OPEN_FILES,
             file_size: ceilings.file_bytes,
         }

@@ -22,6 +22,7 @@ mod output;
 mod restricted;
 mod run;
 mod toolchain;
+mod users;
 mod watch;
 
 use std::path::PathBuf;
@@ -30,11 +31,12 @@ use std::sync::Arc;
 pub use cell::{Access, Cell};
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;
+use users::Users;
 pub use watch::{Breach, Watch};
 
 use watch::cgroup::{Delegated, Group};
 
-use crate::config::{BuildLimits, Builds, SandboxChoice};
+use crate::config::{BuildLimits, Config, SandboxChoice};
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Error};
 
@@ -58,6 +60,8 @@ struct Inner {
     ceilings: BuildLimits,
     /// Where the kernel itself holds builds to their limits.
     delegated: Option<Arc<Delegated>>,
+    /// Where builds have users of their own.
+    users: Option<Arc<Users>>,
     toolchain: Option<Toolchain>,
 }
 
@@ -67,7 +71,8 @@ impl Sandbox {
     /// Finds the tools and runs the canaries, from the best level down. Blocks
     /// for about a tenth of a second.
     #[must_use]
-    pub fn probe(settings: &Builds) -> Sandbox {
+    pub fn probe(config: &Config) -> Sandbox {
+        let settings = &config.builds;
         let launcher = settings
             .launcher
             .clone()
@@ -84,6 +89,7 @@ impl Sandbox {
                 .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
                 .ok()
                 .map(Arc::new),
+            users: Users::find(&config.data_dir).map(Arc::new),
             toolchain: Toolchain::locate(),
         };
         let found = match settings.sandbox {
@@ -189,6 +195,9 @@ impl Inner {
     fn restricted(&self) -> Result<Self, String> {
         let mut inner = self.clone().proved(SandboxLevel::Restricted)?;
         let mut remark = "restricted: no PID and network isolation".to_owned();
+        if inner.users.is_none() {
+            remark.push_str(", builds run as the server's own user");
+        }
         if let Some(weakness) = inner.remark {
             remark = format!("{remark}; {weakness}");
         }

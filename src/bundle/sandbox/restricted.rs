@@ -32,7 +32,8 @@ pub(super) fn connect(network: bool, gate: Option<u16>) -> Connect {
     }
 }
 
-pub(super) fn calls(connect: &Connect) -> Calls {
+/// `same_user`: the build's files and the server's have one owner.
+pub(super) fn calls(connect: &Connect, same_user: bool) -> Calls {
     Calls {
         sockets: match connect {
             Connect::Nowhere => Sockets::None,
@@ -40,7 +41,7 @@ pub(super) fn calls(connect: &Connect) -> Calls {
             // Looking up a name takes datagrams.
             Connect::Anywhere => Sockets::Usual,
         },
-        guard_modes: true,
+        guard_modes: same_user,
     }
 }
 

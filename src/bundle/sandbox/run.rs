@@ -216,6 +216,7 @@ impl Cell {
         input: Input,
         group: Option<&Path>,
     ) -> io::Result<tokio::process::Command> {
+        self.hand_over()?;
         let words = self.words(command, input, group)?;
         let mut process = tokio::process::Command::new(&words[0]);
         process

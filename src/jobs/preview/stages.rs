@@ -23,7 +23,7 @@ use crate::bundle::{expo, react_native, static_site, web};
 use crate::domain::preview::{Bundle, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::ephemeral::topic;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 
 /// Waited before each further try of the upload.
 const UPLOAD_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -105,7 +105,7 @@ impl Stages<'_> {
 
         let (bench, plan) = self.checkout(&project).await?;
         let transform = TransformCache::open(&self.app.data.transform_cache(project.id))?;
-        let mut build = self.prepare(bench, plan, level);
+        let mut build = self.prepare(bench, plan, level)?;
         let dependencies = self.dependencies(&mut build, &transform).await?;
         transform.lend(&build.bench, &mut build.cell)?;
 
@@ -197,10 +197,13 @@ impl Stages<'_> {
         .await
     }
 
-    fn prepare(&self, bench: Workbench, plan: Plan, level: SandboxLevel) -> Build {
-        let id = &self.progress.preview().id;
-        Build {
-            cell: bench.cell(&self.app.sandbox, level, id),
+    fn prepare(&self, bench: Workbench, plan: Plan, level: SandboxLevel) -> Result<Build> {
+        let preview = self.progress.preview();
+        let mut cell = bench.cell(&self.app.sandbox, level, &preview.id);
+        cell.belong_to(preview.project_id)
+            .or_internal("find a user for the build")?;
+        Ok(Build {
+            cell,
             plan,
             bench,
             log: self.log.clone(),
@@ -209,7 +212,7 @@ impl Stages<'_> {
                 self.app.config.previews.install_timeout,
                 "PREVIEW_INSTALL_TIMEOUT_MS",
             ),
-        }
+        })
     }
 
     async fn dependencies(

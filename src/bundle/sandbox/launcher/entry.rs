@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Calls, Failure, Paths};
 use crate::bundle::sandbox::limits::Limits;
+use crate::bundle::sandbox::users::READERS;
 
 /// What is left out is not given up.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +34,8 @@ pub(in crate::bundle::sandbox) enum User {
     Same,
     /// The same user, without any capability.
     Powerless,
-    /// This user and the group of the same number, without any capability.
+    /// This user, the group of the same number and that of all builds, without
+    /// any capability.
     Other(u32),
 }
 
@@ -81,7 +83,7 @@ impl User {
         }
         if let User::Other(id) = self {
             let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
-            set_thread_groups(&[])?;
+            set_thread_groups(&[Gid::from_raw(READERS)])?;
             set_thread_res_gid(gid, gid, gid)?;
             set_thread_res_uid(uid, uid, uid)?;
         }
