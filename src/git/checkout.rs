@@ -21,7 +21,7 @@ pub struct Checkout {
     pub submodules: Vec<String>,
 }
 
-struct Link {
+pub(super) struct Link {
     path: Vec<u8>,
     object: String,
 }
@@ -40,19 +40,33 @@ impl Repos {
         commit: &str,
         into: &Path,
     ) -> Result<Checkout> {
-        refname::require_commit_id(commit)?;
-        let repo = self.existing(project)?;
-        let (links, submodules) = self.survey(&repo, commit).await?;
-        let left_out = unsafe_links(&repo, links).await?;
-
         let aside = tempfile::Builder::new()
             .prefix(".index-")
             .tempdir_in(into.parent().unwrap_or(into))
             .or_internal("make a folder for an index")?;
         let index = aside.path().join("index");
+        self.checkout_with(project, commit, into, &index).await
+    }
+
+    /// The same, with the index at `index`, which is left there.
+    ///
+    /// # Errors
+    /// As [`Repos::checkout`].
+    pub async fn checkout_with(
+        &self,
+        project: ProjectId,
+        commit: &str,
+        into: &Path,
+        index: &Path,
+    ) -> Result<Checkout> {
+        refname::require_commit_id(commit)?;
+        let repo = self.existing(project)?;
+        let (links, submodules) = self.survey(&repo, commit).await?;
+        let left_out = unsafe_links(&repo, links).await?;
+
         let git = || {
             Git::at(&repo)
-                .env("GIT_INDEX_FILE", &index)
+                .env("GIT_INDEX_FILE", index)
                 .env("GIT_WORK_TREE", into)
         };
         git()
@@ -71,8 +85,10 @@ impl Repos {
                 .await
                 .map_err(unavailable)?;
         }
+        // `--index`: the index knows the files as they were written, so that an
+        // update can tell whether they still are.
         git()
-            .args(["checkout-index", "--all", "--force", "--quiet"])
+            .args(["checkout-index", "--all", "--force", "--quiet", "--index"])
             .run(b"")
             .await
             .map_err(unavailable)?;
@@ -90,7 +106,11 @@ impl Repos {
 
     /// Counts before anything is written: a tree of a few kilobytes can
     /// stand for billions of files.
-    async fn survey(&self, repo: &Path, commit: &str) -> Result<(Vec<Link>, Vec<Vec<u8>>)> {
+    pub(super) async fn survey(
+        &self,
+        repo: &Path,
+        commit: &str,
+    ) -> Result<(Vec<Link>, Vec<Vec<u8>>)> {
         let (max_files, max_bytes) = (self.config.max_files, self.config.max_unpacked_bytes);
         // A record has at most a path and some 70 bytes of facts; ordinary
         // ones are far below 512 bytes.
@@ -178,7 +198,7 @@ fn next_target<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(target)
 }
 
-fn unavailable(failure: Failure) -> Error {
+pub(super) fn unavailable(failure: Failure) -> Error {
     match failure {
         Failure::Refused(said) => cli::disk_full(&said).unwrap_or_else(|| {
             Error::new(

@@ -3,7 +3,8 @@
 //!
 //! Commits enter in three ways: as an archive or a local folder ([`import`]),
 //! or fetched from a linked repository ([`fetch`]). They are read in place
-//! ([`read`]) or written out for a build ([`checkout`]).
+//! ([`read`]), written out for a build ([`checkout`]) or, where that was done
+//! before, brought to another commit (`update`).
 //!
 //! Writers of one repository take turns: this process is the only one that
 //! works on `DATA_DIR`, so a lock in memory is enough. Readers need none: git
@@ -20,6 +21,7 @@ pub mod paths;
 pub mod probe;
 pub mod read;
 pub mod refname;
+mod update;
 pub mod url;
 
 use std::collections::HashMap;
@@ -42,6 +44,7 @@ pub use fetch::{Fetched, Link};
 pub use import::{Format, Imported, Skipped};
 pub use probe::FetchError;
 pub use read::{Entry, EntryKind, FileContent, Ref, RefKind, Resolved, Tree};
+pub use update::{Change, Changed};
 pub use url::Remote;
 
 pub struct Repos {
