@@ -19,6 +19,7 @@ pub mod launcher;
 mod leftovers;
 mod limits;
 mod output;
+mod resident;
 mod restricted;
 mod run;
 mod toolchain;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cell::{Access, Cell};
+pub use resident::Resident;
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;
 use users::Users;

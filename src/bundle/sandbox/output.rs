@@ -77,12 +77,12 @@ pub(super) async fn pump(streams: Streams, log: BuildLog) -> Vec<u8> {
 /// Cuts a byte stream into lines. A carriage return begins the line anew, as a
 /// terminal shows a progress bar.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     pending: Vec<u8>,
 }
 
 impl Lines {
-    fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (body, ended) = match piece {

@@ -194,14 +194,9 @@ impl Cell {
                 Some(OwnedFd::from(read))
             }
         };
-        let mut child = process.spawn()?;
+        let running = Running::start(process, group)?;
         stop_point!(BuildSpawned);
-        // `process` holds our ends of the pipes for writing: it must go before
-        // the streams can end.
-        drop(process);
         let streams = output::Streams::new(OwnedFd::from(log_read), captured)?;
-        let bond = child.stdin.take();
-        let running = Running { child, bond, group };
         Ok((running, streams))
     }
 
@@ -233,7 +228,7 @@ impl Cell {
     }
 
     /// Kills the whole of it and waits.
-    async fn kill(&self, running: Running) {
+    pub(super) async fn kill(&self, running: Running) {
         let Running {
             mut child,
             bond,
@@ -255,19 +250,32 @@ impl Cell {
 }
 
 /// A command under its warden. Dropped, it is killed.
-struct Running {
+#[derive(Debug)]
+pub(super) struct Running {
     child: Child,
-    bond: Option<ChildStdin>,
-    group: Option<Arc<Group>>,
+    pub(super) bond: Option<ChildStdin>,
+    pub(super) group: Option<Arc<Group>>,
 }
 
 impl Running {
-    fn pid(&self) -> Option<Pid> {
+    /// `process` holds our ends of the pipes for writing: it goes here, or the
+    /// streams could not end.
+    pub(super) fn start(
+        mut process: tokio::process::Command,
+        group: Option<Arc<Group>>,
+    ) -> io::Result<Self> {
+        let mut child = process.spawn()?;
+        let bond = child.stdin.take();
+        Ok(Self { child, bond, group })
+    }
+
+    /// The warden's; `None` once it has ended.
+    pub(super) fn pid(&self) -> Option<Pid> {
         Pid::from_raw(self.child.id()?.cast_signed())
     }
 }
 
-async fn breach(watch: Option<&Watch>) -> Breach {
+pub(super) async fn breach(watch: Option<&Watch>) -> Breach {
     match watch {
         Some(watch) => watch.breach().await,
         None => std::future::pending().await,

@@ -1,0 +1,180 @@
+//! A command that stays: it takes orders over its standard input and answers
+//! among what it writes, by lines that begin with a nonce. Everything else it
+//! writes goes to the log of whoever it works for at the time.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::mpsc;
+
+use super::cell::Cell;
+use super::descendants;
+use super::launcher::Input;
+use super::output::Lines;
+use super::run::{Command, Running, breach};
+use crate::bundle::log::BuildLog;
+
+/// Answers that nobody has asked for yet; a command that sends more waits.
+const ANSWERS: usize = 4;
+
+/// A running command. Dropped, it is killed with everything it has started.
+#[derive(Debug)]
+pub struct Resident {
+    cell: Cell,
+    running: Running,
+    answers: mpsc::Receiver<String>,
+    ear: Arc<Ear>,
+}
+
+/// Who hears what the command says.
+#[derive(Debug, Default)]
+struct Ear {
+    log: Mutex<Option<BuildLog>>,
+}
+
+impl Ear {
+    fn turn(&self, log: Option<BuildLog>) {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+    }
+
+    fn log(&self) -> Option<BuildLog> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.clone()
+    }
+}
+
+impl Cell {
+    /// Starts `command`. `nonce` is how its answers begin.
+    pub fn reside(&self, command: &Command, nonce: String) -> io::Result<Resident> {
+        let (read, write) = io::pipe()?;
+        let group = self.sandbox().group()?;
+        let place = group.as_ref().map(|group| group.path());
+        let mut process = self.process(command, Input::Bond, place);
+        process.stdout(write.try_clone()?).stderr(write);
+        let running = Running::start(process, group)?;
+        let stream = Receiver::from_owned_fd(OwnedFd::from(read))?;
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        let ear = Arc::new(Ear::default());
+        tokio::spawn(listen(stream, nonce, sender, Arc::clone(&ear)));
+        Ok(Resident {
+            cell: self.clone(),
+            running,
+            answers,
+            ear,
+        })
+    }
+}
+
+impl Resident {
+    /// From now on what the command says goes to `log`; with `None`, nowhere.
+    pub fn speak_to(&self, log: Option<&BuildLog>) {
+        self.ear.turn(log.cloned());
+    }
+
+    /// Writes `order` as one line.
+    pub async fn order(&mut self, order: &str) -> io::Result<()> {
+        let stdin = self
+            .running
+            .bond
+            .as_mut()
+            .ok_or(io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(format!("{order}\n").as_bytes()).await?;
+        stdin.flush().await
+    }
+
+    /// The next answer, without its nonce; `None` once the command has ended
+    /// or has used up more than a build may.
+    pub async fn answer(&mut self) -> Option<String> {
+        let watch = self
+            .running
+            .pid()
+            .map(|pid| self.cell.watch(pid).in_group(self.running.group.clone()));
+        tokio::select! {
+            answer = self.answers.recv() => answer,
+            breach = breach(watch.as_ref()) => {
+                tracing::info!(?breach, "a warm bundler went over its limits");
+                None
+            }
+        }
+    }
+
+    /// Lets none of its processes run: while nobody has work for it, it has
+    /// nothing to do, and what it has written stays as it is.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Children that are born meanwhile are found in the next round.
+    fn signal(&self, signal: Signal) {
+        let Some(pid) = self.running.pid() else {
+            return;
+        };
+        let mut reached = Vec::new();
+        loop {
+            let mut found = descendants::of(pid);
+            found.retain(|pid| !reached.contains(pid));
+            if found.is_empty() {
+                return;
+            }
+            for pid in found {
+                let _ = kill_process(pid, signal);
+                reached.push(pid);
+            }
+        }
+    }
+
+    /// Bytes of memory that the command and all it has started hold.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let Some(pid) = self.running.pid() else {
+            return 0;
+        };
+        descendants::of(pid).into_iter().map(resident_bytes).sum()
+    }
+
+    /// Kills it and waits until it is gone.
+    pub async fn end(self) {
+        self.cell.kill(self.running).await;
+    }
+}
+
+fn resident_bytes(pid: Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid()));
+    status
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .map_or(0, |kilobytes| kilobytes * 1024)
+}
+
+/// Reads until the last process that could write is gone.
+async fn listen(mut stream: Receiver, nonce: String, answers: mpsc::Sender<String>, ear: Arc<Ear>) {
+    let mut lines = Lines::default();
+    let mut chunk = vec![0; 32 << 10];
+    loop {
+        let read = stream.read(&mut chunk).await.unwrap_or(0);
+        if read == 0 {
+            return;
+        }
+        for line in lines.feed(&chunk[..read]) {
+            if let Some(answer) = line.strip_prefix(&nonce) {
+                if answers.send(answer.to_owned()).await.is_err() {
+                    return;
+                }
+            } else if !line.is_empty()
+                && let Some(log) = ear.log()
+            {
+                log.output(&line).await;
+            }
+        }
+    }
+}
