@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crate::blobs::Blobs;
 use crate::blobs::local::LocalBlobs;
 use crate::bundle::sandbox::Sandbox;
+use crate::bundle::warm::Bundlers;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::Config;
 use crate::config::tiers::Profile;
@@ -32,6 +33,8 @@ pub struct App {
     pub repos: Repos,
     /// How builds are walled off on this machine, as its canary proved.
     pub sandbox: Sandbox,
+    /// The bundlers that wait for the next build of their projects.
+    pub bundlers: Bundlers,
     /// When this process began.
     pub started_at: Timestamp,
     /// Tells long answers and workers when to stop.
@@ -83,6 +86,7 @@ impl App {
             started_at: clock.now(),
             repos: Repos::new(&engines.data, &config.sources),
             sandbox: canary.await.or_internal("look for a sandbox")?,
+            bundlers: Bundlers::new(config.builds.warm),
             lifecycle: Lifecycle::new(),
             listening: OnceLock::new(),
             config,

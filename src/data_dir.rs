@@ -165,6 +165,12 @@ impl DataDir {
         self.root.join("cache/transform").join(project.to_string())
     }
 
+    /// What the warm bundlers of this process work in.
+    #[must_use]
+    pub fn bundlers(&self) -> PathBuf {
+        self.root.join("cache/bundlers")
+    }
+
     /// Package managers, installed on first use.
     #[must_use]
     pub fn tools(&self) -> PathBuf {

@@ -13,6 +13,8 @@ use super::workbench::Build;
 use crate::domain::preview::Platform;
 use crate::error::{Code, Context, Error, Result};
 
+/// In the `expo` package.
+const CLI: &str = "bin/cli";
 /// The first SDK whose `expo export` knows `--no-bytecode`.
 const PLAIN_SINCE: u32 = 50;
 
@@ -37,15 +39,9 @@ struct ExportedAsset {
 }
 
 pub async fn bundle(build: &Build) -> Result<Product> {
-    let expo = package_dir(&build.plan.tree, &build.plan.root, "expo").ok_or_else(|| {
-        Error::new(
-            Code::MissingDependencies,
-            "the `expo` package is not among the installed dependencies: add it to package.json, \
-             install, and commit the lockfile",
-        )
-    })?;
-    let cli = expo.join("bin/cli");
-    let config = public_config(build, &cli).await;
+    let expo = installed(build)?;
+    let cli = expo.join(CLI);
+    let config = public_config(build).await;
     let out = build.bench.out.join("export");
     let mut command = build
         .node(&cli)
@@ -64,25 +60,46 @@ pub async fn bundle(build: &Build) -> Result<Product> {
             "the bundle stage of the build log shows the error",
         )
         .await?;
-    let mut product = if build.plan.platform == Platform::Web {
+    product(&build.bench.out, &out, build.plan.platform, config)
+}
+
+/// What an export to `out`, a folder inside `root`, has made.
+pub fn product(
+    root: &Path,
+    out: &Path,
+    platform: Platform,
+    config: Option<Value>,
+) -> Result<Product> {
+    let mut product = if platform == Platform::Web {
         let mut product = Product::default();
-        product.push_folder(&build.bench.out, &out, DIST, |_| false)?;
+        product.push_folder(root, out, DIST, |_| false)?;
         product
     } else {
-        native(&build.bench.out, &out, build.plan.platform)?
+        native(root, out, platform)?
     };
     if let Some(config) = config {
-        product.runtime_version = runtime_version(&config, build.plan.platform);
+        product.runtime_version = runtime_version(&config, platform);
         product.expo = Some(config);
     }
     Ok(product)
 }
 
+fn installed(build: &Build) -> Result<PathBuf> {
+    package_dir(&build.plan.tree, &build.plan.root, "expo").ok_or_else(|| {
+        Error::new(
+            Code::MissingDependencies,
+            "the `expo` package is not among the installed dependencies: add it to package.json, \
+             install, and commit the lockfile",
+        )
+    })
+}
+
 /// The app's public config, which a device gets with the bundle. A config that
 /// cannot be read makes the export fail with the better message.
-async fn public_config(build: &Build, cli: &Path) -> Option<Value> {
+pub async fn public_config(build: &Build) -> Option<Value> {
+    let cli = installed(build).ok()?.join(CLI);
     let command = build
-        .node(cli)
+        .node(&cli)
         .args(["config", "--json", "--type", "public"]);
     let stdout = build
         .run(&command, Output::Capture, Code::PreviewBuildFailed, "")

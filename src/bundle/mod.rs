@@ -8,6 +8,7 @@
 //! package        the zip
 //! workbench      the folders of one build, and its cell in the sandbox
 //! transform      what the bundlers keep between builds of a project
+//! warm           bundlers that stay, for the next build of a project
 //! sandbox        the wall around every command of a build
 //! log, redact    the build log
 //! ```
@@ -25,5 +26,6 @@ pub mod sandbox;
 pub mod static_site;
 pub mod transform;
 pub mod tree;
+pub mod warm;
 pub mod web;
 pub mod workbench;

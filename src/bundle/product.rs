@@ -1,6 +1,7 @@
 //! What a bundler has made: the files of the bundle under the names they get
 //! in the zip, and the facts for its metadata.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,18 @@ impl Product {
             name: name.into(),
             file,
         });
+    }
+
+    /// The SHA-256 of each file, by its name. Blocking.
+    pub fn digests(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let bytes = fs::read(&entry.file).or_internal("read the build's output")?;
+                let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+                Ok((entry.name.clone(), digest.as_ref().to_vec()))
+            })
+            .collect()
     }
 
     /// Adds the files below `dir` as `prefix/…`. A link is followed only to a

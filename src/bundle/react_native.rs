@@ -1,5 +1,7 @@
 //! React Native projects without Expo: `react-native bundle`.
 
+use std::path::Path;
+
 use super::deps::package_dir;
 use super::detect::{CONFIG_FILE, Plan};
 use super::product::{MAIN, Product};
@@ -8,6 +10,9 @@ use super::tree;
 use super::workbench::{Build, make_dir};
 use crate::domain::preview::Platform;
 use crate::error::{Code, Error, Result};
+
+/// The folder of the bundle's assets, in the output and in the zip.
+const ASSETS: &str = "assets";
 
 pub async fn bundle(build: &Build) -> Result<Product> {
     let plan = &build.plan;
@@ -20,7 +25,7 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         )
     })?;
     let main = build.bench.out.join(MAIN);
-    let assets = build.bench.out.join("assets");
+    let assets = build.bench.out.join(ASSETS);
     // For iOS the command makes the `assets` folder itself, because the app
     // looks for it beside the bundle; for Android it writes `drawable-*`.
     let destination = match plan.platform {
@@ -46,7 +51,13 @@ pub async fn bundle(build: &Build) -> Result<Product> {
              @react-native-community/cli among the devDependencies",
         )
         .await?;
-    if !tree::is_file(&build.bench.out, &main) {
+    product(&build.bench.out, &build.bench.out)
+}
+
+/// What a build to `out`, a folder inside `root`, has made.
+pub fn product(root: &Path, out: &Path) -> Result<Product> {
+    let (main, assets) = (out.join(MAIN), out.join(ASSETS));
+    if !tree::is_file(root, &main) {
         return Err(Error::new(
             Code::PreviewBuildFailed,
             "`react-native bundle` ended well and wrote no bundle",
@@ -54,14 +65,14 @@ pub async fn bundle(build: &Build) -> Result<Product> {
     }
     let mut product = Product::default();
     product.push(MAIN, main);
-    if tree::is_dir(&build.bench.out, &assets) {
-        product.push_folder(&build.bench.out, &assets, "assets", |_| false)?;
+    if tree::is_dir(root, &assets) {
+        product.push_folder(root, &assets, ASSETS, |_| false)?;
     }
     Ok(product)
 }
 
 /// The JavaScript file that the app starts with, relative to its folder.
-fn entry_file(plan: &Plan) -> Result<String> {
+pub fn entry_file(plan: &Plan) -> Result<String> {
     let exists = |file: &str| tree::is_file(&plan.tree, &plan.root.join(file));
     if let Some(file) = &plan.entry_file {
         return if exists(file) {

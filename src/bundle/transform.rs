@@ -161,17 +161,24 @@ pub fn cache_key(plan: &Plan, dependencies: &str, level: &str) -> String {
     data_encoding::HEXLOWER.encode(digest.finish().as_ref())
 }
 
-fn configures(name: &str) -> bool {
+/// Whether a file of this name configures bundlers, in whatever folder it
+/// lies: they look for some of them next to each source.
+#[must_use]
+pub fn configures(name: &str) -> bool {
     [
         "babel.config.",
         ".babelrc",
         "metro.config.",
+        "react-native.config.",
         "app.config.",
+        ".browserslistrc",
         ".env",
+        "tsconfig.",
+        "jsconfig.",
     ]
     .iter()
     .any(|prefix| name.starts_with(prefix))
-        || ["app.json", "package.json", "tsconfig.json", CONFIG_FILE].contains(&name)
+        || ["app.json", "package.json", CONFIG_FILE].contains(&name)
 }
 
 /// Plain files only: the folder was a build's to write.

@@ -72,6 +72,12 @@ impl Workbench {
         Ok(())
     }
 
+    /// The folder of them all.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A new folder beside the others, for the server's own use.
     pub fn aside(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);
@@ -267,7 +273,7 @@ fn shortened(command: &str) -> String {
     words.join(" ")
 }
 
-pub(super) fn make_dir(path: &Path) -> Result<()> {
+pub fn make_dir(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

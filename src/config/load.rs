@@ -7,7 +7,7 @@ use super::sources::{Layer, Origin, Sources};
 use super::values::{Row, Values};
 use super::{
     Accounts, BuildLimits, Builds, Config, Log, Previews, Secret, Server, SourceLimits, Tiers,
-    secrets,
+    WarmLimits, secrets,
 };
 use crate::clock::{Random, SystemEntropy};
 use crate::data_dir::DataDir;
@@ -401,6 +401,11 @@ fn builds(v: &mut Values, free_bytes: u64) -> Builds {
             file_bytes: v.get(&s::BUILD_FILE_MB),
             log_bytes: v.get(&s::BUILD_LOG_MB),
             free_bytes,
+        },
+        warm: WarmLimits {
+            count: v.get(&s::WARM_BUNDLERS),
+            memory_bytes: v.get(&s::WARM_BUNDLER_MEMORY_MB),
+            idle: v.get(&s::WARM_BUNDLER_IDLE_SECONDS),
         },
         launcher: None,
     }

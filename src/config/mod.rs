@@ -178,6 +178,18 @@ pub struct Builds {
     /// here where the server's own binary lies.
     pub launcher: Option<PathBuf>,
     pub limits: BuildLimits,
+    pub warm: WarmLimits,
+}
+
+/// The bundlers that are kept between builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WarmLimits {
+    /// `WARM_BUNDLERS`, default 4; 0 keeps none.
+    pub count: usize,
+    /// `WARM_BUNDLER_MEMORY_MB`, default 1024: of one, all its processes.
+    pub memory_bytes: u64,
+    /// `WARM_BUNDLER_IDLE_SECONDS`, default 900.
+    pub idle: Duration,
 }
 
 /// What one build may use up.

@@ -145,6 +145,12 @@ settings! {
             "The largest file that a build may write.";
         BUILD_LOG_MB: u64 = Value("8"), number(1, 1 << 12, "MB"), parse::mebibytes,
             "What one build may write to its log; the rest is left out.";
+        WARM_BUNDLERS: usize = Value("4"), number(0, 1 << 10, "processes"), parse::text,
+            "Bundlers kept in memory for the projects at work, so that the next preview takes a fraction of a second; 0: none.";
+        WARM_BUNDLER_MEMORY_MB: u64 = Value("1024"), number(128, 1 << 20, "MB"), parse::mebibytes,
+            "The memory that one kept bundler may hold; none is started when less is free.";
+        WARM_BUNDLER_IDLE_SECONDS: Duration = Value("900"), number(1, 1 << 24, "seconds"), parse::seconds,
+            "How long a kept bundler waits for the next preview of its project.";
     }
     "Sources" {
         SOURCE_ALLOWED_HOSTS: Vec<String> = Unset, List("hosts such as git.lan or git.lan:3000"), parse::hosts,

@@ -76,6 +76,7 @@ async fn purge(app: &App, project: ProjectId) -> Result<()> {
         }
         app.store.commit(batch).await?;
     }
+    app.bundlers.forget(project);
     remove_folder(&app.data.transform_cache(project)).await?;
     remove_folder(&app.data.private_downloads(project)).await?;
     // Waits for a sync that is still writing.

@@ -80,10 +80,15 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     let mut companions = JoinSet::new();
     companions.spawn(heartbeat::beat(Arc::clone(&worker)));
     companions.spawn(cancels(Arc::clone(&worker)));
+    companions.spawn({
+        let bundlers = app.bundlers.clone();
+        async move { bundlers.tend().await }
+    });
     while let Some(ended) = slots.join_next().await {
         ended.or_internal("run a slot of the worker")?;
     }
     companions.shutdown().await;
+    app.bundlers.close().await;
     Ok(())
 }
 

@@ -22,6 +22,9 @@ pub(super) async fn sweep(app: &App) {
         }
     }
     left.extend(deps::half_filled(&app.data));
+    // Their processes went with the server that had started them.
+    let bundlers = app.data.bundlers();
+    left.extend(bundlers.exists().then_some(bundlers));
     if left.is_empty() {
         return;
     }

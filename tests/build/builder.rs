@@ -52,6 +52,8 @@ impl Builder {
             config.builds.sandbox = SandboxChoice::Isolated;
             config.builds.npmrc = npmrc;
             config.previews.warm_timeout = Duration::from_mins(2);
+            // Most tests build once: a bundler would be started for nothing.
+            config.builds.warm.count = 0;
             change(config);
         });
         Self {
@@ -63,6 +65,8 @@ impl Builder {
     pub(crate) async fn resume(data: tempfile::TempDir) -> Self {
         let setup = Setup::on(data).worker().config(|config| {
             config.builds.sandbox = SandboxChoice::Isolated;
+            config.previews.warm_timeout = Duration::from_mins(2);
+            config.builds.warm.count = 0;
         });
         Self {
             server: setup.start().await,
@@ -258,9 +262,13 @@ impl Builder {
             .collect()
     }
 
+    pub(crate) async fn stop(self) {
+        drop(self.stop_and_keep().await);
+    }
+
     /// Stops the server, once the folders of its builds are removed: that goes
     /// on after a build's end, and takes its time on a busy disk.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop_and_keep(self) -> tempfile::TempDir {
         let tmp = self.app().data.tmp();
         let empty = || fs::read_dir(&tmp).is_ok_and(|mut entries| entries.next().is_none());
         let removed = async {
@@ -271,7 +279,7 @@ impl Builder {
         tokio::time::timeout(DEADLINE, removed)
             .await
             .expect("a build's folder is removed");
-        self.server.stop().await;
+        self.server.stop_and_keep().await
     }
 }
 
@@ -352,6 +360,19 @@ impl Tree {
 
     pub(crate) fn put(&mut self, path: &str, text: &str) {
         self.files.insert(path.to_owned(), text.into());
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) -> Vec<u8> {
+        let removed = self.files.remove(path);
+        removed.unwrap_or_else(|| panic!("there is no {path}"))
+    }
+
+    pub(crate) fn bytes(&self, path: &str) -> &[u8] {
+        &self.files[path]
+    }
+
+    pub(crate) fn put_bytes(&mut self, path: &str, bytes: &[u8]) {
+        self.files.insert(path.to_owned(), bytes.to_owned());
     }
 
     pub(crate) fn text(&self, path: &str) -> String {

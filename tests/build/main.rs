@@ -16,5 +16,6 @@ mod react_native;
 mod restricted;
 mod sandbox;
 mod static_site;
+mod warm;
 mod warm_up;
 mod web;

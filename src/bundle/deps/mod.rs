@@ -26,8 +26,9 @@ use serde::{Deserialize, Serialize};
 pub use manager::{Install, Manager};
 pub use tools::Tool;
 
+use super::detect::Plan;
 use super::npmrc::Npmrc;
-use super::sandbox::{Access, Command, Output, Toolchain};
+use super::sandbox::{Access, Command, Output, Sandbox, Toolchain};
 use super::transform::TransformCache;
 use super::tree;
 use super::workbench::{Build, blocking, make_dir};
@@ -95,26 +96,17 @@ pub async fn provide(
     stores: Stores<'_>,
     project: ProjectId,
 ) -> Result<Dependencies> {
-    let install = Install::find(&build.plan)?;
-    if install.lockfile.is_none() && !needs_installing(build, &install)? {
+    let level = build.cell.level();
+    let Some(named) = Named::of(&build.plan, build.cell.sandbox(), level, project)? else {
         build.log.note("no dependencies to install").await;
         return Ok(Dependencies::none());
-    }
-    let toolchain = toolchain(build)?;
-    let tool = install.tool(toolchain.node_major());
-    let version = tool
-        .as_ref()
-        .map_or_else(|| format!("npm@{}", toolchain.npm_version), Tool::spec);
-    let key = digest::key(
-        &build.plan,
-        &install,
-        project,
-        &Toolset {
-            node_version: &toolchain.node_version,
-            manager: &version,
-            level: build.cell.level().as_str(),
-        },
-    )?;
+    };
+    let Named {
+        install,
+        tool,
+        version,
+        key,
+    } = named;
     if let Some(tool) = &tool {
         let bin = tool.provide(build, stores.data, stores.npmrc).await?;
         tools::lend(install.manager, &bin, stores.data, &mut build.cell);
@@ -141,9 +133,65 @@ pub async fn provide(
     })
 }
 
-fn needs_installing(build: &Build, install: &Install) -> Result<bool> {
-    for dir in digest::manifest_folders(&build.plan.tree, install) {
-        let manifest = super::detect::Manifest::read(&build.plan.tree, &dir)?;
+/// The digest of the dependencies that [`provide`] would put in place; empty
+/// when the project has none.
+///
+/// # Errors
+/// As [`provide`], as far as the checkout alone can tell.
+pub fn digest_of(
+    plan: &Plan,
+    sandbox: &Sandbox,
+    level: SandboxLevel,
+    project: ProjectId,
+) -> Result<String> {
+    let named = Named::of(plan, sandbox, level, project)?;
+    Ok(named.map_or_else(String::new, |named| named.key.digest))
+}
+
+/// A project's dependencies by name: what would be installed, and with what.
+struct Named {
+    install: Install,
+    tool: Option<Tool>,
+    /// The package manager's, such as `npm@11.19.1`.
+    version: String,
+    key: Key,
+}
+
+impl Named {
+    /// `None` for a project that has no dependencies.
+    fn of(
+        plan: &Plan,
+        sandbox: &Sandbox,
+        level: SandboxLevel,
+        project: ProjectId,
+    ) -> Result<Option<Self>> {
+        let install = Install::find(plan)?;
+        if install.lockfile.is_none() && !needs_installing(plan, &install)? {
+            return Ok(None);
+        }
+        let toolchain = toolchain_of(sandbox)?;
+        let tool = install.tool(toolchain.node_major());
+        let version = tool
+            .as_ref()
+            .map_or_else(|| format!("npm@{}", toolchain.npm_version), Tool::spec);
+        let toolset = Toolset {
+            node_version: &toolchain.node_version,
+            manager: &version,
+            level: level.as_str(),
+        };
+        let key = digest::key(plan, &install, project, &toolset)?;
+        Ok(Some(Self {
+            install,
+            tool,
+            version,
+            key,
+        }))
+    }
+}
+
+fn needs_installing(plan: &Plan, install: &Install) -> Result<bool> {
+    for dir in digest::manifest_folders(&plan.tree, install) {
+        let manifest = super::detect::Manifest::read(&plan.tree, &dir)?;
         if manifest.is_some_and(|manifest| manifest.has_dependencies()) {
             return Ok(true);
         }
@@ -156,9 +204,11 @@ fn needs_installing(build: &Build, install: &Install) -> Result<bool> {
 /// # Errors
 /// `MISSING_DEPENDENCIES` that says what the operator has to install.
 pub fn toolchain(build: &Build) -> Result<Toolchain> {
-    build
-        .cell
-        .sandbox()
+    toolchain_of(build.cell.sandbox())
+}
+
+fn toolchain_of(sandbox: &Sandbox) -> Result<Toolchain> {
+    sandbox
         .toolchain()
         .filter(|toolchain| toolchain.npm.is_some())
         .cloned()

@@ -53,7 +53,7 @@ impl Cell {
         let (read, write) = io::pipe()?;
         let group = self.sandbox().group()?;
         let place = group.as_ref().map(|group| group.path());
-        let mut process = self.process(command, Input::Bond, place);
+        let mut process = self.process(command, Input::Bond, place)?;
         process.stdout(write.try_clone()?).stderr(write);
         let running = Running::start(process, group)?;
         let stream = Receiver::from_owned_fd(OwnedFd::from(read))?;

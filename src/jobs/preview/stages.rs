@@ -1,6 +1,7 @@
 //! The stages of a build, in their order: checkout, dependencies, bundle,
 //! package, upload.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
+use super::start::{self, Shown};
+use super::warm::Warm;
 use crate::app::App;
 use crate::blobs::BlobKey;
 use crate::bundle::deps::{self, Dependencies, Stores};
@@ -24,6 +27,9 @@ use crate::domain::preview::{Bundle, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::ephemeral::topic;
 use crate::error::{Code, Context, Error, Result};
+
+/// The SHA-256 of each file of a bundle, by its name.
+type Digests = BTreeMap<String, Vec<u8>>;
 
 /// Waited before each further try of the upload.
 const UPLOAD_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -86,12 +92,12 @@ fn ending(error: &Error) -> String {
     }
 }
 
-struct Stages<'a> {
-    app: &'a Arc<App>,
-    progress: &'a mut Progress,
+pub(super) struct Stages<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) progress: &'a mut Progress,
     npmrc: Npmrc,
-    log: BuildLog,
-    cancel: &'a CancellationToken,
+    pub(super) log: BuildLog,
+    pub(super) cancel: &'a CancellationToken,
 }
 
 impl Stages<'_> {
@@ -103,6 +109,20 @@ impl Stages<'_> {
             .update(|preview| preview.sandbox = Some(level))
             .await?;
 
+        let suspect = match Box::pin(self.warm(&project, level)).await? {
+            Warm::Built(build, product) => {
+                let packed = self.package(&build, *product).await?;
+                return self.upload(&build, packed).await;
+            }
+            Warm::Failed(lease) => Some(lease),
+            Warm::Absent => None,
+        };
+        let built = Box::pin(self.cold(project, level)).await;
+        Self::judge(suspect, &built);
+        built
+    }
+
+    async fn cold(&mut self, project: Project, level: SandboxLevel) -> Result<Bundle> {
         let (bench, plan) = self.checkout(&project).await?;
         let transform = TransformCache::open(&self.app.data.transform_cache(project.id))?;
         let mut build = self.prepare(bench, plan, level)?;
@@ -123,7 +143,20 @@ impl Stages<'_> {
         {
             transform.forget_stamp(build.plan.platform);
         }
-        self.upload(&build, packed?).await
+        let (packed, digests) = packed?;
+        let bundle = self.upload(&build, packed).await?;
+        let preview = self.progress.preview();
+        let shown = Shown {
+            project,
+            platform: preview.platform,
+            kind: build.plan.kind,
+            level,
+            commit: preview.commit.clone(),
+            key,
+            digests,
+        };
+        start::begin(self.app, shown);
+        Ok(bundle)
     }
 
     async fn project(&self) -> Result<Project> {
@@ -135,7 +168,11 @@ impl Stages<'_> {
     }
 
     /// Shows and logs a stage around `work`.
-    async fn stage<T>(&mut self, stage: Stage, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn stage<T>(
+        &mut self,
+        stage: Stage,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         self.progress.enter(stage).await?;
         self.log.stage_begins(stage).await;
         let started = Instant::now();
@@ -268,7 +305,7 @@ impl Stages<'_> {
         transform: &TransformCache,
         dependencies: &Dependencies,
         key: &str,
-    ) -> Result<Packed> {
+    ) -> Result<(Packed, Digests)> {
         let started = Instant::now();
         let product = self
             .stage(Stage::Bundle, async {
@@ -284,7 +321,17 @@ impl Stages<'_> {
         for remark in &product.remarks {
             self.log.note(remark).await;
         }
-        self.package(build, product).await
+        let digests = self.digests(build, &product).await?;
+        Ok((self.package(build, product).await?, digests))
+    }
+
+    /// What a warm bundler must come to, if there is to be one.
+    async fn digests(&self, build: &Build, product: &Product) -> Result<Digests> {
+        if !start::bundles_warm(build.plan.kind, build.plan.platform) {
+            return Ok(Digests::new());
+        }
+        let product = product.clone();
+        blocking(move || product.digests()).await
     }
 
     async fn package(&mut self, build: &Build, product: Product) -> Result<Packed> {

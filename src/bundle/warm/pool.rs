@@ -1,0 +1,419 @@
+//! The warm bundlers of this process: at most so many, none larger than
+//! allowed, each given up when nobody has needed it for a while.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::bundler::Bundler;
+use crate::config::WarmLimits;
+use crate::domain::ProjectId;
+use crate::domain::preview::Platform;
+
+/// How often idle bundlers are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+
+/// What a bundler is for: there is one at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spot {
+    pub project: ProjectId,
+    pub platform: Platform,
+}
+
+/// Clones are handles of the same pool.
+#[derive(Clone)]
+pub struct Bundlers {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    limits: WarmLimits,
+    table: Mutex<Table>,
+    /// Told whenever a slot changes.
+    changed: Notify,
+    closing: CancellationToken,
+    /// Bundlers that are being started or ended.
+    tasks: TaskTracker,
+    /// How many places were given.
+    places: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: HashMap<Spot, Slot>,
+    /// What a bundler could not be made for. It is not tried again until the
+    /// project's configuration or dependencies change.
+    unfit: HashMap<Spot, String>,
+}
+
+enum Slot {
+    Starting,
+    Idle(Box<Bundler>, Instant),
+    Busy,
+    /// Taken or starting, and no longer wanted.
+    Doomed,
+}
+
+impl Bundlers {
+    #[must_use]
+    pub fn new(limits: WarmLimits) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                limits,
+                table: Mutex::default(),
+                changed: Notify::new(),
+                closing: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                places: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Cancelled when the server stops: nothing may be started any more.
+    #[must_use]
+    pub fn closing(&self) -> &CancellationToken {
+        &self.inner.closing
+    }
+
+    /// Bytes of heap that a bundler gets: below what it may hold in all, so
+    /// that it fails by itself first.
+    #[must_use]
+    pub fn heap(&self) -> u64 {
+        self.inner.limits.memory_bytes / 4 * 3
+    }
+
+    /// The bundler of `spot`, to build with. Waits while another build has it;
+    /// `None` when there is none or it is only just starting.
+    pub async fn take(&self, spot: Spot) -> Option<Lease> {
+        loop {
+            let changed = self.inner.changed.notified();
+            {
+                let mut table = self.inner.table();
+                match table.slots.get(&spot) {
+                    Some(Slot::Busy) => {}
+                    Some(Slot::Idle(..)) => {
+                        let before = table.slots.insert(spot, Slot::Busy);
+                        if let Some(Slot::Idle(bundler, _)) = before {
+                            return Some(Lease {
+                                pool: self.clone(),
+                                spot,
+                                bundler: Some(bundler),
+                            });
+                        }
+                    }
+                    Some(Slot::Starting | Slot::Doomed) | None => return None,
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// A place for a new bundler of `spot`, made by giving up the one that was
+    /// not needed for longest if need be. `None` when there is one already, no
+    /// room, or a bundler was unfit for `key` before.
+    #[must_use]
+    pub fn place(&self, spot: Spot, key: &str) -> Option<Place> {
+        let limits = &self.inner.limits;
+        if limits.count == 0 || self.inner.closing.is_cancelled() {
+            return None;
+        }
+        let mut table = self.inner.table();
+        if table.slots.contains_key(&spot) || table.unfit.get(&spot).is_some_and(|u| u == key) {
+            return None;
+        }
+        let short = memory_available().is_some_and(|free| free < limits.memory_bytes);
+        if short || table.slots.len() >= limits.count {
+            let oldest = table.oldest()?;
+            if let Some(Slot::Idle(bundler, _)) = table.slots.remove(&oldest) {
+                self.inner.end(bundler);
+            }
+            if short {
+                // What it gives back is there only once it has ended.
+                return None;
+            }
+        }
+        table.slots.insert(spot, Slot::Starting);
+        Some(Place {
+            pool: self.clone(),
+            spot,
+            number: self.inner.places.fetch_add(1, Ordering::Relaxed),
+            filled: false,
+        })
+    }
+
+    /// Runs what starts a bundler, in the background. The pool is closed only
+    /// when it has ended.
+    pub fn spawn(&self, starting: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.spawn(starting);
+    }
+
+    /// Whether a bundler of `spot` waits for work.
+    #[must_use]
+    pub fn is_ready(&self, spot: Spot) -> bool {
+        matches!(self.inner.table().slots.get(&spot), Some(Slot::Idle(..)))
+    }
+
+    /// How many there are, those starting included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.inner.table().slots.len()
+    }
+
+    /// Waits until no bundler is starting any more.
+    pub async fn settled(&self) {
+        loop {
+            let changed = self.inner.changed.notified();
+            let starting = |slot: &Slot| matches!(slot, Slot::Starting);
+            if !self.inner.table().slots.values().any(starting) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Ends the bundlers of a project that is no more.
+    pub fn forget(&self, project: ProjectId) {
+        let mut table = self.inner.table();
+        table.unfit.retain(|spot, _| spot.project != project);
+        let spots: Vec<Spot> = table.slots.keys().copied().collect();
+        for spot in spots.into_iter().filter(|spot| spot.project == project) {
+            self.inner.give_up(&mut table, spot);
+        }
+    }
+
+    /// Gives up bundlers that have not been needed for long or have grown too
+    /// large, for as long as it is polled.
+    pub async fn tend(&self) {
+        loop {
+            tokio::time::sleep(self.inner.limits.idle.min(LOOK_EVERY)).await;
+            let mut table = self.inner.table();
+            let limits = &self.inner.limits;
+            let over: Vec<Spot> = table
+                .slots
+                .iter()
+                .filter(|(_, slot)| match slot {
+                    Slot::Idle(bundler, since) => {
+                        since.elapsed() >= limits.idle || bundler.memory() > limits.memory_bytes
+                    }
+                    _ => false,
+                })
+                .map(|(spot, _)| *spot)
+                .collect();
+            for spot in over {
+                tracing::debug!(project = %spot.project, platform = %spot.platform, "a warm bundler goes");
+                self.inner.give_up(&mut table, spot);
+            }
+        }
+    }
+
+    /// Ends all of them, for good.
+    pub async fn close(&self) {
+        self.inner.closing.cancel();
+        {
+            let mut table = self.inner.table();
+            let spots: Vec<Spot> = table.slots.keys().copied().collect();
+            for spot in spots {
+                self.inner.give_up(&mut table, spot);
+            }
+        }
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_up(&self, table: &mut Table, spot: Spot) {
+        match table.slots.remove(&spot) {
+            Some(Slot::Idle(bundler, _)) => self.end(bundler),
+            Some(Slot::Starting | Slot::Busy | Slot::Doomed) => {
+                table.slots.insert(spot, Slot::Doomed);
+            }
+            None => {}
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Its process dies now, its folder a little later.
+    fn end(&self, bundler: Box<Bundler>) {
+        self.tasks.spawn(bundler.end());
+    }
+
+    /// Puts `bundler` in its place, unless it is no longer wanted.
+    fn put(&self, spot: Spot, bundler: Box<Bundler>) {
+        let mut table = self.table();
+        let doomed = matches!(table.slots.get(&spot), Some(Slot::Doomed) | None);
+        if doomed || bundler.memory() > self.limits.memory_bytes {
+            table.slots.remove(&spot);
+            self.end(bundler);
+        } else {
+            let idle = Slot::Idle(bundler, Instant::now());
+            table.slots.insert(spot, idle);
+        }
+        drop(table);
+        self.changed.notify_waiters();
+    }
+
+    fn clear(&self, spot: Spot) {
+        self.table().slots.remove(&spot);
+        self.changed.notify_waiters();
+    }
+}
+
+impl Table {
+    /// The idle bundler that was not needed for longest.
+    fn oldest(&self) -> Option<Spot> {
+        self.slots
+            .iter()
+            .filter_map(|(spot, slot)| match slot {
+                Slot::Idle(_, since) => Some((*since, *spot)),
+                _ => None,
+            })
+            .min_by_key(|(since, _)| *since)
+            .map(|(_, spot)| spot)
+    }
+}
+
+/// A bundler that works for one build. Dropped without [`Lease::keep`], it is
+/// ended: whoever did not come to the end of a build has left it half done.
+pub struct Lease {
+    pool: Bundlers,
+    spot: Spot,
+    bundler: Option<Box<Bundler>>,
+}
+
+impl Lease {
+    /// Gives it back for the next build.
+    pub fn keep(mut self) {
+        if let Some(bundler) = self.bundler.take() {
+            bundler.speak_to(None);
+            self.pool.inner.put(self.spot, bundler);
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = Bundler;
+
+    fn deref(&self) -> &Bundler {
+        let bundler = self.bundler.as_deref();
+        bundler.unwrap_or_else(|| unreachable!("only taken when the lease ends"))
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Bundler {
+        let bundler = self.bundler.as_deref_mut();
+        bundler.unwrap_or_else(|| unreachable!("only taken when the lease ends"))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(bundler) = self.bundler.take() {
+            bundler.speak_to(None);
+            self.pool.inner.end(bundler);
+            self.pool.inner.clear(self.spot);
+        }
+    }
+}
+
+/// A place in the pool for a bundler that is starting. Dropped, it is free.
+pub struct Place {
+    pool: Bundlers,
+    spot: Spot,
+    number: u64,
+    filled: bool,
+}
+
+impl Place {
+    /// Of no other place of this process: for the names of folders.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn fill(mut self, bundler: Bundler) {
+        self.filled = true;
+        self.pool.inner.put(self.spot, Box::new(bundler));
+    }
+
+    /// No bundler can be made for `key`.
+    pub fn unfit(self, key: &str) {
+        let mut table = self.pool.inner.table();
+        table.unfit.insert(self.spot, key.to_owned());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.pool.inner.clear(self.spot);
+        }
+    }
+}
+
+/// Bytes that this machine can still give; `None` where the kernel does not
+/// say.
+fn memory_available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(count: usize) -> Bundlers {
+        Bundlers::new(WarmLimits {
+            count,
+            memory_bytes: 1 << 20,
+            idle: Duration::from_mins(1),
+        })
+    }
+
+    fn spot(project: i64) -> Spot {
+        Spot {
+            project: ProjectId(project),
+            platform: Platform::Ios,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_given_once_and_is_free_again_after_a_failure() {
+        let pool = pool(2);
+        let place = pool.place(spot(1), "key").unwrap();
+        assert!(pool.place(spot(1), "key").is_none());
+        assert!(pool.take(spot(1)).await.is_none());
+        drop(place);
+        assert_eq!(pool.count(), 0);
+        pool.place(spot(1), "key").unwrap().unfit("key");
+        assert!(pool.place(spot(1), "key").is_none());
+        assert!(pool.place(spot(1), "another key").is_some());
+        pool.settled().await;
+    }
+
+    #[tokio::test]
+    async fn there_are_never_more_than_allowed() {
+        assert!(pool(0).place(spot(1), "key").is_none());
+        let pool = pool(2);
+        let _one = pool.place(spot(1), "key").unwrap();
+        let _two = pool.place(spot(2), "key").unwrap();
+        assert!(pool.place(spot(3), "key").is_none());
+        pool.forget(ProjectId(1));
+        pool.close().await;
+        assert!(pool.place(spot(4), "key").is_none());
+    }
+}

@@ -1,0 +1,220 @@
+//! Starting a warm bundler, in the background, after a cold build has shown
+//! that the project builds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+
+use super::warm::{INDEX, entry, product};
+use crate::app::App;
+use crate::bundle::deps::{self, Stores};
+use crate::bundle::detect::detect;
+use crate::bundle::expo;
+use crate::bundle::log::BuildLog;
+use crate::bundle::npmrc::Npmrc;
+use crate::bundle::redact::Redactor;
+use crate::bundle::sandbox::{Access, Cell};
+use crate::bundle::transform::{TransformCache, cache_key};
+use crate::bundle::warm::{Bundler, Facts, Outcome, Place, Spot, Start};
+use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
+use crate::domain::preview::{Platform, SandboxLevel};
+use crate::domain::project::{Project, ProjectKind};
+use crate::error::{Error, Result};
+
+/// What a cold build has shown.
+pub(super) struct Shown {
+    pub(super) project: Project,
+    pub(super) platform: Platform,
+    pub(super) kind: ProjectKind,
+    pub(super) level: SandboxLevel,
+    pub(super) commit: String,
+    /// See [`cache_key`].
+    pub(super) key: String,
+    /// The SHA-256 of each file of its bundle.
+    pub(super) digests: BTreeMap<String, Vec<u8>>,
+}
+
+/// Starts a bundler for what was shown, unless there is one or no room for one.
+/// Returns at once.
+pub(super) fn begin(app: &Arc<App>, shown: Shown) {
+    if !bundles_warm(shown.kind, shown.platform) {
+        return;
+    }
+    let spot = Spot {
+        project: shown.project.id,
+        platform: shown.platform,
+    };
+    let Some(place) = app.bundlers.place(spot, &shown.key) else {
+        return;
+    };
+    let bundlers = app.bundlers.clone();
+    let app = Arc::clone(app);
+    bundlers.spawn(async move {
+        match start(&app, &shown, &place).await {
+            Ok(bundler) => place.fill(bundler),
+            Err(_) if app.bundlers.closing().is_cancelled() => {}
+            Err(error) => {
+                tracing::warn!(
+                    project = %spot.project,
+                    platform = %spot.platform,
+                    error = %error.chain(),
+                    "this project gets no warm bundler; its previews are built cold"
+                );
+                place.unfit(&shown.key);
+            }
+        }
+    });
+}
+
+/// Metro alone stays: other tools are run in their build mode, as they are.
+pub(super) fn bundles_warm(kind: ProjectKind, platform: Platform) -> bool {
+    matches!(kind, ProjectKind::Expo | ProjectKind::ReactNative) && platform != Platform::Web
+}
+
+async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler> {
+    let name = format!("{}-{}-{}", shown.project.id, shown.platform, place.number());
+    let dir = app.data.bundlers().join(&name);
+    let bench = {
+        let dir = dir.clone();
+        blocking(move || {
+            make_dir(&dir)?;
+            Workbench::fresh(&dir)
+        })
+        .await?
+    };
+    let npmrc = Npmrc::load(app.config.builds.npmrc.as_deref())?;
+    let nobody = Box::new(|| Box::pin(std::future::ready(())) as _);
+    let (log, writer) = BuildLog::open(
+        &bench.file("start.log"),
+        app.config.builds.limits.log_bytes,
+        Redactor::new(npmrc.secrets()),
+        nobody,
+    )
+    .await?;
+    let started = run(app, shown, &bench, &name, &npmrc, &log).await;
+    drop(log);
+    writer.finish().await;
+    if started.is_err() {
+        let removed = blocking(move || {
+            crate::disk::remove_tree(&dir).map_err(|e| {
+                Error::internal("a bundler's folder could not be removed").caused_by(e)
+            })
+        });
+        let _ = removed.await;
+    }
+    started
+}
+
+async fn run(
+    app: &Arc<App>,
+    shown: &Shown,
+    bench: &Workbench,
+    name: &str,
+    npmrc: &Npmrc,
+    log: &BuildLog,
+) -> Result<Bundler> {
+    let project = shown.project.id;
+    app.repos
+        .checkout_with(project, &shown.commit, &bench.project, &bench.file(INDEX))
+        .await?;
+    let (tree, settings, platform) = (
+        bench.project.clone(),
+        shown.project.config.clone(),
+        shown.platform,
+    );
+    let plan = blocking(move || detect(&tree, &settings, platform)).await?;
+    let mut build = Build {
+        cell: cell(app, bench, shown.level, name),
+        plan,
+        bench: bench.clone(),
+        log: log.clone(),
+        cancel: app.bundlers.closing().clone(),
+        limit: Limit::starting_now(app.config.previews.cold_timeout, "PREVIEW_COLD_TIMEOUT_MS"),
+    };
+    lend_scratch(&mut build)?;
+    let transform = TransformCache::open(&app.data.transform_cache(project))?;
+    let stores = Stores {
+        data: &app.data,
+        npmrc,
+        transform: &transform,
+    };
+    let dependencies = deps::provide(&mut build, stores, project).await?;
+    transform.lend(bench, &mut build.cell)?;
+    let config = match build.plan.kind {
+        ProjectKind::Expo => expo::public_config(&build).await,
+        _ => None,
+    };
+    let facts = Facts {
+        entry: entry(&build.plan)?,
+        key: cache_key(&build.plan, &dependencies.digest, shown.level.as_str()),
+        plan: build.plan.clone(),
+        config,
+    };
+    let mut bundler = Bundler::start(Start {
+        facts,
+        commit: shown.commit.clone(),
+        bench: bench.clone(),
+        cell: build.cell.clone(),
+        nonce: nonce(app),
+        heap: app.bundlers.heap(),
+        log,
+        limit: &build.limit,
+        cancel: &build.cancel,
+    })
+    .await?;
+    match prove(&mut bundler, shown, &build).await {
+        Ok(()) => Ok(bundler),
+        Err(error) => {
+            bundler.end().await;
+            Err(error)
+        }
+    }
+}
+
+/// The checkout read-only: what a build has written must not meet the next.
+fn cell(app: &App, bench: &Workbench, level: SandboxLevel, name: &str) -> Cell {
+    let mark = format!("bundler-{name}");
+    let mut cell = bench.bare_cell(Cell::new(&app.sandbox, level, &mark));
+    let guest = std::path::Path::new("/work");
+    cell.mount(&bench.project, &guest.join("project"), Access::ReadOnly);
+    cell.mount(&bench.out, &guest.join("out"), Access::ReadWrite);
+    cell
+}
+
+/// Expo keeps notes in a folder of the project, which may be a part of it.
+fn lend_scratch(build: &mut Build) -> Result<()> {
+    let scratch = build.plan.root.join(".expo");
+    if build.plan.kind == ProjectKind::Expo && std::fs::symlink_metadata(&scratch).is_err() {
+        make_dir(&scratch)?;
+        build.cell.remount(&scratch, Access::ReadWrite);
+    }
+    Ok(())
+}
+
+fn nonce(app: &App) -> String {
+    let mut bytes = [0; 16];
+    app.random.fill(&mut bytes);
+    format!("@{} ", HEXLOWER.encode(&bytes))
+}
+
+/// Lets the bundler build the same commit: it must come out byte by byte as the
+/// cold build did.
+async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()> {
+    let outcome = bundler
+        .build(&[], &build.log, &build.limit, &build.cancel)
+        .await?;
+    let out = match outcome {
+        Outcome::Built(out) => out,
+        Outcome::Failed => return Err(Error::internal("the bundler could not build the commit")),
+        Outcome::Unfit(why) => return Err(Error::internal(why)),
+    };
+    let product = product(&bundler.facts, &out, &bundler.bench).await?;
+    let digests = blocking(move || product.digests()).await?;
+    if digests == shown.digests {
+        return Ok(());
+    }
+    Err(Error::internal(
+        "the bundler's bundle differs from that of the cold build",
+    ))
+}
