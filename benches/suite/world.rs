@@ -63,6 +63,8 @@ impl Hive {
             .env("ADMIN_EMAIL", "bench@example.com")
             .env("ADMIN_PASSWORD", PASSWORD)
             .env("MIN_FREE_DISK_MB", "0")
+            // What is measured is what is asked for.
+            .env("PREVIEW_WARM_UP", "false")
             .envs(settings.iter().copied());
         let log = folder.path().join("hivesync.log");
         let client = client()?;

@@ -15,6 +15,7 @@ mod managers;
 mod react_native;
 mod restricted;
 mod sandbox;
+mod sharing;
 mod static_site;
 mod warm;
 mod warm_up;
