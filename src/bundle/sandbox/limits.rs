@@ -19,11 +19,14 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// The number of processes is counted per sandbox since Linux 5.14; root is
-    /// not held by it.
+    /// `counted`: no other processes than the build's count with it. The number
+    /// is counted per sandbox since Linux 5.14; root is not held by it.
     pub(super) fn of(counted: bool, ceilings: &BuildLimits) -> Self {
+        // Some above what the watch allows: that one can say what has happened,
+        // where a program that cannot fork says anything.
+        let backstop = ceilings.processes + ceilings.processes / 4 + 64;
         Self {
-            processes: counted.then_some(ceilings.processes),
+            processes: counted.then_some(backstop),
             open_files: OPEN_FILES,
             file_size: ceilings.file_bytes,
         }
