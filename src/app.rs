@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::blobs::Blobs;
 use crate::blobs::local::LocalBlobs;
+use crate::bundle::registry::Registries;
 use crate::bundle::sandbox::Sandbox;
 use crate::bundle::warm::Bundlers;
 use crate::clock::{Clock, Random, Timestamp};
@@ -31,6 +32,8 @@ pub struct App {
     pub ephemeral: Arc<dyn Ephemeral>,
     pub blobs: Arc<dyn Blobs>,
     pub repos: Repos,
+    /// What installs may reach, and how.
+    pub registries: Registries,
     /// How builds are walled off on this machine, as its canary proved.
     pub sandbox: Sandbox,
     /// The bundlers that wait for the next build of their projects.
@@ -85,6 +88,7 @@ impl App {
         Ok(Arc::new(Self {
             started_at: clock.now(),
             repos: Repos::new(&engines.data, &config.sources),
+            registries: Registries::new(&config.builds.registries, Arc::clone(&random)),
             sandbox: canary.await.or_internal("look for a sandbox")?,
             bundlers: Bundlers::new(config.builds.warm),
             lifecycle: Lifecycle::new(),

@@ -10,6 +10,8 @@
 //! transform      what the bundlers keep between builds of a project
 //! warm           bundlers that stay, for the next build of a project
 //! sandbox        the wall around every command of a build
+//! registry       the one way out of an install, to package registries
+//! npmrc          what the operator says about them
 //! log, redact    the build log
 //! ```
 
@@ -22,6 +24,7 @@ pub mod package;
 pub mod product;
 pub mod react_native;
 pub mod redact;
+pub mod registry;
 pub mod sandbox;
 pub mod static_site;
 pub mod transform;

@@ -394,6 +394,7 @@ fn builds(v: &mut Values, free_bytes: u64) -> Builds {
         warm_up: v.get(&s::PREVIEW_WARM_UP),
         sandbox: v.get(&s::SANDBOX),
         npmrc,
+        registries: v.find(&s::BUILD_REGISTRIES).unwrap_or_default(),
         limits: BuildLimits {
             memory_bytes: v.get_or(&s::BUILD_MEMORY_MB, &build_memory().to_string()),
             processes: v.get(&s::BUILD_PROCESSES),

@@ -173,6 +173,9 @@ pub struct Builds {
     /// `BUILD_NPMRC`: a file with the registry's address, proxy, CA file and
     /// credentials for the install stage.
     pub npmrc: Option<PathBuf>,
+    /// `BUILD_REGISTRIES`: `host` or `host:port` that installing may reach
+    /// besides the public registries and those of `npmrc`.
+    pub registries: Vec<String>,
     /// The program that runs in front of every command of a build; `None`:
     /// this very one. No setting: a program that only embeds the server says
     /// here where the server's own binary lies.

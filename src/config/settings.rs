@@ -134,7 +134,9 @@ settings! {
         SANDBOX: SandboxChoice = Value("auto"), Choice(&["auto", "isolated", "restricted", "none"]), parse::sandbox,
             "How builds are walled off: the best level that works here, exactly this one, or (trusted projects only) not at all.";
         BUILD_NPMRC: PathBuf = Unset, Path("the path of an .npmrc file"), parse::path,
-            "Registry address, proxy, CA file and credentials for installing dependencies.";
+            "Registry address, proxy, CA file and credentials for installing dependencies. It stays with the server: no build sees it.";
+        BUILD_REGISTRIES: Vec<String> = Unset, List("hosts such as nodejs.org or npm.example.com:8443"), parse::hosts,
+            "Hosts at public addresses that installing may reach, besides the public npm registries and those that the operator's .npmrc names.";
         BUILD_MEMORY_MB: u64 = Rule("3072, at most three quarters of the machine's memory"), number(64, 1 << 24, "MB"), parse::mebibytes,
             "The memory that all processes of one build may use together.";
         BUILD_PROCESSES: u64 = Value("1024"), number(16, 1 << 20, "processes"), parse::text,

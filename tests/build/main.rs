@@ -13,6 +13,7 @@ mod expo;
 mod failures;
 mod managers;
 mod react_native;
+mod registry;
 mod restricted;
 mod sandbox;
 mod sharing;

@@ -28,6 +28,7 @@ pub use tools::Tool;
 
 use super::detect::Plan;
 use super::npmrc::Npmrc;
+use super::registry::{Gate, Registries};
 use super::sandbox::{Access, Command, Output, Sandbox, Toolchain};
 use super::transform::TransformCache;
 use super::tree;
@@ -82,6 +83,7 @@ struct Contents {
 #[derive(Clone, Copy)]
 pub struct Stores<'a> {
     pub data: &'a DataDir,
+    pub registries: &'a Registries,
     pub npmrc: &'a Npmrc,
     pub transform: &'a TransformCache,
 }
@@ -108,7 +110,7 @@ pub async fn provide(
         key,
     } = named;
     if let Some(tool) = &tool {
-        let bin = tool.provide(build, stores.data, stores.npmrc).await?;
+        let bin = tool.provide(build, stores).await?;
         tools::lend(install.manager, &bin, stores.data, &mut build.cell);
     }
     let set = stores.data.dependency_cache().join(&key.digest);
@@ -265,11 +267,9 @@ async fn run_install(
         key.owner,
         &mut installing.cell,
     )?;
-    stores.npmrc.lend(&build.bench, &mut installing.cell)?;
+    let gate = Gate::open_for(&mut installing, stores.registries, stores.npmrc).await?;
     let words = install.words(build.plan.install_scripts);
-    let command = Command::new(words[0], &install.root)
-        .args(&words[1..])
-        .network();
+    let command = Command::new(words[0], &install.root).args(&words[1..]);
     let hint = if install.lockfile.is_some() {
         "the log shows why; if package.json and the lockfile disagree, install on your machine \
          and commit the lockfile"
@@ -279,9 +279,9 @@ async fn run_install(
     let result = installing
         .run(&command, Output::Log, Code::MissingDependencies, hint)
         .await;
-    // The bundler gets neither the credentials nor the network, and nothing
-    // else that installing left outside of the checkout: it may have run the
-    // project's own code.
+    drop(gate);
+    // The bundler gets no network, and nothing else that installing left outside
+    // of the checkout: it may have run the project's own code.
     build.bench.renew()?;
     result.map(drop)
 }

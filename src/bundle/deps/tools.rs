@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Manager, downloads, lock};
-use crate::bundle::npmrc::Npmrc;
+use super::{Manager, Stores, downloads, lock};
+use crate::bundle::registry::Gate;
 use crate::bundle::sandbox::{Access, Cell, Command, Output};
 use crate::bundle::workbench::Build;
 use crate::data_dir::DataDir;
@@ -86,37 +86,36 @@ impl Tool {
 
     /// The folder with the executable, fetched if this is the first use.
     /// Several builds that need it wait for one fetch.
-    pub async fn provide(&self, build: &Build, data: &DataDir, npmrc: &Npmrc) -> Result<PathBuf> {
-        let home = data.tools().join(self.spec().replace('/', "+"));
+    pub async fn provide(&self, build: &Build, stores: Stores<'_>) -> Result<PathBuf> {
+        let home = stores.data.tools().join(self.spec().replace('/', "+"));
         let held = lock::hold(&home, &build.cancel).await?;
         if !home.is_dir() {
             build
                 .log
                 .note(format!("fetching {} from the registry", self.spec()))
                 .await;
-            self.fetch(build, data, npmrc, &home).await?;
+            self.fetch(build, stores, &home).await?;
         }
         drop(held);
         Ok(home.join(&self.bin))
     }
 
-    async fn fetch(&self, build: &Build, data: &DataDir, npmrc: &Npmrc, home: &Path) -> Result<()> {
+    async fn fetch(&self, build: &Build, stores: Stores<'_>, home: &Path) -> Result<()> {
         // Its own folder: the project's .npmrc must have no say in this.
         let aside = build.bench.aside("tool")?;
         let mut cell = build.bench.bare_cell(build.cell.emptied());
         cell.mount(&aside, Path::new("/work/tool"), Access::ReadWrite);
-        downloads::lend(data, Manager::Npm, None, &mut cell)?;
-        npmrc.lend(&build.bench, &mut cell)?;
-        let installing = Build {
+        downloads::lend(stores.data, Manager::Npm, None, &mut cell)?;
+        let mut installing = Build {
             cell,
             ..build.clone()
         };
+        let gate = Gate::open_for(&mut installing, stores.registries, stores.npmrc).await?;
         fs::write(aside.join("package.json"), "{\"private\": true}\n")
             .or_internal("prepare a tool's folder")?;
         let command = Command::new("npm", &aside)
             .args(["install", "--no-package-lock", "--ignore-scripts"])
-            .arg(self.spec())
-            .network();
+            .arg(self.spec());
         let result = installing
             .run(
                 &command,
@@ -126,7 +125,8 @@ impl Tool {
                  the npm registry, or set BUILD_NPMRC to one that it reaches",
             )
             .await;
-        Npmrc::take_back(&build.bench);
+        drop(gate);
+        Gate::take_back(&build.bench);
         result?;
         if !aside.join(&self.bin).is_dir() {
             return Err(Error::new(
@@ -134,7 +134,7 @@ impl Tool {
                 format!("{} was fetched and holds no executable", self.spec()),
             ));
         }
-        fs::create_dir_all(data.tools())
+        fs::create_dir_all(stores.data.tools())
             .and_then(|()| fs::rename(&aside, home))
             .or_internal("keep a fetched package manager")
     }

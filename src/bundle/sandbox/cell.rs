@@ -15,7 +15,7 @@ use tokio::runtime::RuntimeFlavor;
 
 use super::Sandbox;
 use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
-use super::launcher::{Calls, Entry, Input, OURSELVES, Order, Sockets, User, Warden};
+use super::launcher::{Bridge, Calls, Entry, Input, OURSELVES, Order, PORT, Sockets, User, Warden};
 use super::limits::Limits;
 use super::restricted;
 use super::run::Command;
@@ -41,6 +41,9 @@ pub(super) struct Mount {
 /// leftovers are found where there is no process namespace.
 pub(super) const MARK: &str = "HIVESYNC_BUILD";
 
+/// The socket of a [`WayOut`], inside.
+const WAY_OUT: &str = "/run/hivesync/registry";
+
 #[derive(Clone, Debug)]
 pub struct Cell {
     pub(super) sandbox: Sandbox,
@@ -50,8 +53,18 @@ pub struct Cell {
     mounts: Vec<Mount>,
     env: Vec<(OsString, OsString)>,
     path: Vec<PathBuf>,
-    gate: Option<u16>,
     tenant: Option<Arc<Tenant>>,
+    way_out: Option<WayOut>,
+}
+
+/// The one thing outside that the commands of a cell may connect to. Without it
+/// they have no network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// A Unix socket (a host path), carried to a port inside.
+    Socket(PathBuf),
+    /// A port of this machine's loopback interface.
+    Port(u16),
 }
 
 impl Cell {
@@ -67,8 +80,8 @@ impl Cell {
             mounts: Vec::new(),
             env: Vec::new(),
             path: Vec::new(),
-            gate: None,
             tenant: None,
+            way_out: None,
         }
     }
 
@@ -203,6 +216,27 @@ impl Cell {
         self.path.insert(0, dir.to_owned());
     }
 
+    /// Lets the commands out there, and nowhere else where the level can see to
+    /// it. Answers the port of `127.0.0.1` at which they find it.
+    pub fn let_out(&mut self, way: WayOut) -> u16 {
+        let port = match &way {
+            WayOut::Socket(socket) => {
+                self.mount(socket, Path::new(WAY_OUT), Access::ReadWrite);
+                PORT
+            }
+            WayOut::Port(port) => *port,
+        };
+        self.way_out = Some(way);
+        port
+    }
+
+    fn bridge(&self) -> Option<Bridge> {
+        let through_socket = matches!(self.way_out, Some(WayOut::Socket(_)));
+        through_socket.then(|| Bridge {
+            socket: WAY_OUT.into(),
+        })
+    }
+
     /// `host` as the build sees it.
     #[must_use]
     pub fn inside(&self, host: &Path) -> PathBuf {
@@ -229,12 +263,6 @@ impl Cell {
             .map_or_else(|| host.to_owned(), |(_, guest)| guest)
     }
 
-    /// Under `restricted`, commands with a network reach this port of the
-    /// loopback interface and nothing else.
-    pub fn gate(&mut self, port: u16) {
-        self.gate = Some(port);
-    }
-
     /// The program and all its words, ready to be started by our process.
     ///
     /// # Errors
@@ -247,7 +275,7 @@ impl Cell {
     ) -> io::Result<Vec<OsString>> {
         let group = group.map(Path::to_owned);
         let inner = &self.sandbox.inner;
-        let entry = Order::Entry(self.entry(command));
+        let entry = Order::Entry(self.entry());
         let mut words = Order::Warden(Warden { input, group })
             .words(&inner.launcher)?
             .to_vec();
@@ -256,7 +284,6 @@ impl Cell {
                 mounts: &self.mounts,
                 toolchain: self.sandbox.toolchain(),
                 launcher: &inner.launcher,
-                network: command.network,
                 cwd: &self.inside(&command.cwd),
                 env: &self.environment(command),
             }));
@@ -270,7 +297,7 @@ impl Cell {
     }
 
     /// What the command must give up before it begins.
-    fn entry(&self, command: &Command) -> Entry {
+    fn entry(&self) -> Entry {
         let inner = &self.sandbox.inner;
         // Elsewhere the count would take in what else the same user runs.
         let counted = self.level == SandboxLevel::Isolated || self.tenant.is_some();
@@ -284,9 +311,10 @@ impl Cell {
                     sockets: Sockets::Usual,
                     guard_modes: false,
                 }),
+                bridge: self.bridge(),
             },
             SandboxLevel::Restricted => {
-                let connect = restricted::connect(command.network, self.gate);
+                let connect = restricted::connect(self.way_out.as_ref());
                 Entry {
                     limits,
                     user: self.user(),
@@ -296,6 +324,7 @@ impl Cell {
                         self.sandbox.toolchain(),
                         connect,
                     )),
+                    bridge: None,
                 }
             }
             SandboxLevel::None => Entry {
@@ -303,6 +332,7 @@ impl Cell {
                 user: User::Same,
                 paths: None,
                 calls: None,
+                bridge: None,
             },
         }
     }

@@ -50,14 +50,6 @@ pub(super) const ETC: [&str; 12] = [
     "/etc/pki/ca-trust/extracted",
 ];
 
-/// Only where the network is shared.
-pub(super) const ETC_NETWORK: [&str; 4] = [
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/ca-certificates",
-];
-
 /// Bytes of `/dev/shm`.
 const SHARED_MEMORY: &str = "67108864";
 
@@ -75,7 +67,6 @@ pub(super) struct Isolate<'a> {
     pub(super) mounts: &'a [Mount],
     pub(super) toolchain: Option<&'a Toolchain>,
     pub(super) launcher: &'a Path,
-    pub(super) network: bool,
     pub(super) cwd: &'a Path,
     pub(super) env: &'a [(OsString, OsString)],
 }
@@ -84,13 +75,8 @@ impl Bubblewrap {
     /// Bubblewrap and its arguments up to the command's own words.
     pub(super) fn words(&self, isolate: &Isolate<'_>) -> Vec<OsString> {
         let mut words = Words(vec![self.program.clone().into()]);
-        self.namespaces(&mut words, isolate.network);
+        self.namespaces(&mut words);
         system(&mut words);
-        if isolate.network {
-            for path in ETC_NETWORK {
-                words.resolved_bind(path);
-            }
-        }
         words.options(&["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
         self.shared_memory(&mut words);
         words.options(&["--dir", "/run", "--dir", "/var/tmp"]);
@@ -126,13 +112,14 @@ impl Bubblewrap {
         words.options(&["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
     }
 
-    fn namespaces(&self, words: &mut Words, network: bool) {
+    fn namespaces(&self, words: &mut Words) {
         let user = USER.to_string();
         words.options(&[
             "--unshare-user",
             "--unshare-pid",
             "--unshare-ipc",
             "--unshare-uts",
+            "--unshare-net",
             "--unshare-cgroup-try",
             "--hostname",
             "build",
@@ -147,9 +134,6 @@ impl Bubblewrap {
         ]);
         if self.disable_userns {
             words.push("--disable-userns");
-        }
-        if !network {
-            words.push("--unshare-net");
         }
     }
 }

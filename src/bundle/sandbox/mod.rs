@@ -29,7 +29,7 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use cell::{Access, Cell};
+pub use cell::{Access, Cell, WayOut};
 pub use resident::Resident;
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;

@@ -2,12 +2,12 @@
 //! ordinary process that Landlock keeps from every file but those of its
 //! [`Cell`](super::Cell), and a seccomp filter from every socket and every way
 //! into other processes. It still sees that there are other processes, and
-//! shares the machine's network where it may use one at all.
+//! shares the machine's network, of which an install reaches one port.
 
 use std::path::{Path, PathBuf};
 
-use super::cell::{Access, Mount};
-use super::isolated::{ETC, ETC_NETWORK, SYSTEM};
+use super::cell::{Access, Mount, WayOut};
+use super::isolated::{ETC, SYSTEM};
 use super::launcher::{Calls, Connect, Paths, Sockets};
 use super::toolchain::Toolchain;
 
@@ -24,11 +24,10 @@ const DEVICES: [&str; 5] = [
 ];
 
 /// Where a command may connect to.
-pub(super) fn connect(network: bool, gate: Option<u16>) -> Connect {
-    match (network, gate) {
-        (false, _) => Connect::Nowhere,
-        (true, Some(port)) => Connect::Port(port),
-        (true, None) => Connect::Anywhere,
+pub(super) fn connect(way_out: Option<&WayOut>) -> Connect {
+    match way_out {
+        Some(WayOut::Port(port)) => Connect::Port(*port),
+        Some(WayOut::Socket(_)) | None => Connect::Nowhere,
     }
 }
 
@@ -38,8 +37,6 @@ pub(super) fn calls(connect: &Connect, same_user: bool) -> Calls {
         sockets: match connect {
             Connect::Nowhere => Sockets::None,
             Connect::Port(_) => Sockets::Tcp,
-            // Looking up a name takes datagrams.
-            Connect::Anywhere => Sockets::Usual,
         },
         guard_modes: same_user,
     }
@@ -48,9 +45,6 @@ pub(super) fn calls(connect: &Connect, same_user: bool) -> Calls {
 pub(super) fn paths(mounts: &[Mount], toolchain: Option<&Toolchain>, connect: Connect) -> Paths {
     let system = SYSTEM.iter().chain(&ETC).map(PathBuf::from);
     let mut read: Vec<PathBuf> = system.chain([PathBuf::from(KERNEL)]).collect();
-    if connect != Connect::Nowhere {
-        read.extend(ETC_NETWORK.map(PathBuf::from));
-    }
     if let Some(toolchain) = toolchain {
         read.extend(toolchain.binds());
     }

@@ -34,7 +34,6 @@ pub struct Command {
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) cwd: PathBuf,
-    pub(super) network: bool,
 }
 
 impl Command {
@@ -45,7 +44,6 @@ impl Command {
             args: Vec::new(),
             env: Vec::new(),
             cwd: cwd.to_owned(),
-            network: false,
         }
     }
 
@@ -65,13 +63,6 @@ impl Command {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.into(), value.as_ref().to_owned()));
-        self
-    }
-
-    /// Lets the command reach the network. Only for installing.
-    #[must_use]
-    pub fn network(mut self) -> Self {
-        self.network = true;
         self
     }
 

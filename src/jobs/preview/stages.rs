@@ -47,7 +47,7 @@ pub(super) async fn build(
     let (log, writer) = BuildLog::open(
         &app.data.build_log(&id),
         app.config.builds.limits.log_bytes,
-        Redactor::new(npmrc.secrets()),
+        Redactor::new(npmrc.secrets().iter().map(String::as_str)),
         nudge(app, topic::log(&id)),
     )
     .await?;
@@ -268,6 +268,7 @@ impl Stages<'_> {
             }
             let stores = Stores {
                 data: &app.data,
+                registries: &app.registries,
                 npmrc: &npmrc,
                 transform,
             };

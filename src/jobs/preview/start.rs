@@ -88,7 +88,7 @@ async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler> 
     let (log, writer) = BuildLog::open(
         &bench.file("start.log"),
         app.config.builds.limits.log_bytes,
-        Redactor::new(npmrc.secrets()),
+        Redactor::new(npmrc.secrets().iter().map(String::as_str)),
         nobody,
     )
     .await?;
@@ -136,6 +136,7 @@ async fn run(
     let transform = TransformCache::open(&app.data.transform_cache(project))?;
     let stores = Stores {
         data: &app.data,
+        registries: &app.registries,
         npmrc,
         transform: &transform,
     };

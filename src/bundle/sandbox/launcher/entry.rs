@@ -13,7 +13,7 @@ use rustix::thread::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Calls, Failure, Paths};
+use super::{Bridge, Calls, Failure, Paths};
 use crate::bundle::sandbox::limits::Limits;
 use crate::bundle::sandbox::users::READERS;
 
@@ -24,6 +24,8 @@ pub(in crate::bundle::sandbox) struct Entry {
     pub(in crate::bundle::sandbox) user: User,
     pub(in crate::bundle::sandbox) paths: Option<Paths>,
     pub(in crate::bundle::sandbox) calls: Option<Calls>,
+    /// The command's way out, where it has one.
+    pub(in crate::bundle::sandbox) bridge: Option<Bridge>,
 }
 
 /// Whom the command runs as.
@@ -62,6 +64,9 @@ impl Entry {
         set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(Failure::to("end with the warden"))?;
         set_no_new_privs(true).map_err(Failure::to("give up new privileges"))?;
+        if let Some(bridge) = &self.bridge {
+            bridge.open().map_err(Failure::to("open the way out"))?;
+        }
         if let Some(paths) = &self.paths {
             paths.apply().map_err(Failure::to("close paths"))?;
         }

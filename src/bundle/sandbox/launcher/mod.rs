@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! server ── warden ── bwrap ── entry ── the command        isolated
+//!                              └─ bridge                   while installing
 //! server ── warden ── entry ── the command                 restricted, none
 //! ```
 //!
@@ -10,11 +11,12 @@
 //! does not outlive the server. The [`entry`] is what the command's own process
 //! was before it became the command: it gives away all that the command must
 //! not have. The [`canary`] stands where a command would, and tries what it must
-//! not be able to do.
+//! not be able to do. The [`bridge`] is the one way out of a network of its own.
 //!
 //! All run before anything of the server is set up: one thread, no runtime, no
 //! configuration. What they must know stands in the order, one word of JSON.
 
+mod bridge;
 mod calls;
 mod canary;
 mod entry;
@@ -27,6 +29,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use bridge::{Bridge, PORT};
 pub(super) use calls::{Calls, Sockets};
 pub(super) use canary::{Canary, SECRET_VARIABLE, WALLED};
 pub(super) use entry::{Entry, User};
@@ -49,6 +52,7 @@ pub(super) enum Order {
     Warden(Warden),
     Entry(Entry),
     Canary(Canary),
+    Bridge(Bridge),
 }
 
 impl Order {
@@ -87,6 +91,7 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
         },
         Order::Entry(entry) => entry.become_command(command),
         Order::Canary(canary) => return canary.sing(),
+        Order::Bridge(bridge) => bridge.carry(),
     };
     eprintln!("hivesync: {failure}");
     match failure {

@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,6 @@ pub(in crate::bundle::sandbox) enum Connect {
     #[default]
     Nowhere,
     Port(u16),
-    Anywhere,
 }
 
 impl Paths {
@@ -42,10 +41,7 @@ impl Paths {
     }
 
     fn restrict(&self) -> Result<(), RulesetError> {
-        let mut net = BitFlags::from(AccessNet::BindTcp);
-        if self.connect != Connect::Anywhere {
-            net |= AccessNet::ConnectTcp;
-        }
+        let net = AccessNet::BindTcp | AccessNet::ConnectTcp;
         let all = AccessFs::from_all(NEWEST);
         let read = AccessFs::from_read(NEWEST);
         let devices = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
