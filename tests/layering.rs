@@ -115,6 +115,32 @@ fn no_edge_goes_up() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
+/// A release build has no stopping points: their module is declared for debug
+/// builds alone, the macro that leads there expands to nothing without it, and
+/// nobody goes another way.
+#[test]
+fn a_release_build_has_no_stopping_points() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let named_by: Vec<_> = rust_files(&src)
+        .into_iter()
+        .filter(|file| {
+            let text = fs::read_to_string(file).expect("a source file");
+            text.lines()
+                .any(|line| code_of(line).contains("stop_points"))
+        })
+        .collect();
+    assert_eq!(named_by, [src.join("lib.rs")]);
+    let lib = fs::read_to_string(src.join("lib.rs")).expect("the crate's root");
+    let lines: Vec<&str> = lib.lines().map(str::trim).collect();
+    let places = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| code_of(line).contains("stop_points"));
+    for (at, line) in places {
+        assert_eq!(lines[at - 1], "#[cfg(debug_assertions)]", "before {line}");
+    }
+}
+
 #[test]
 fn the_reader_sees_every_form_of_a_path() {
     let text = "\

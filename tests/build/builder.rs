@@ -21,6 +21,7 @@ use hivesync::domain::{JobId, ProjectId, UserId};
 use hivesync::ephemeral::topic;
 use hivesync::jobs::JobKind;
 use hivesync::jobs::preview::PreviewJob;
+use hivesync::lifecycle::Ending;
 use hivesync::store::{Batch, Expect, Record, Sequence};
 use serde_json::Value;
 
@@ -266,19 +267,12 @@ impl Builder {
         drop(self.stop_and_keep().await);
     }
 
-    /// Stops the server, once the folders of its builds are removed: that goes
-    /// on after a build's end, and takes its time on a busy disk.
+    /// Stops the server. Its worker removes the folders of its builds before it
+    /// stops, which takes its time on a busy disk.
     pub(crate) async fn stop_and_keep(self) -> tempfile::TempDir {
-        let tmp = self.app().data.tmp();
-        let empty = || fs::read_dir(&tmp).is_ok_and(|mut entries| entries.next().is_none());
-        let removed = async {
-            while !empty() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, removed)
-            .await
-            .expect("a build's folder is removed");
+        let life = &self.app().lifecycle;
+        life.stop();
+        assert_eq!(life.finish(DEADLINE).await, Ending::Clean);
         self.server.stop_and_keep().await
     }
 }
