@@ -3,13 +3,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint deny docs setup clean
+.PHONY: help demo test bench lint compat deny docs setup clean
 
 help:
 	@echo "make demo   build, start, and preview examples/hello-expo on iOS and Android"
 	@echo "make test   install what the tests need and run all of them"
 	@echo "make bench  measure against other tools, side by side; make bench ONLY=queue for one part"
 	@echo "make lint   formatting and clippy, as CI has them"
+	@echo "make compat build a dozen real projects, and write docs/compatibility.md"
 	@echo "make deny   licences, duplicates and sources of the dependencies"
 	@echo "make docs   generate docs/errors.md and env_templates/ again from the code"
 
@@ -31,6 +32,10 @@ bench:
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+
+compat: setup
+	$(CARGO) build --bin hivesync
+	node tests/compatibility/run.mjs --write
 
 deny:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
