@@ -162,7 +162,7 @@ impl Cell {
             return Ended::Exceeded(Breach::File { limit });
         }
         let left = match watch {
-            Some(watch) => watch.afterwards().await,
+            Some(watch) => watch.afterwards(code == 0).await,
             None => None,
         };
         left.map_or(Ended::Exited(code), Ended::Exceeded)

@@ -49,6 +49,10 @@ impl Breach {
                 mb(*used),
                 mb(*limit)
             ),
+            Self::Processes { used, limit } if used <= limit => format!(
+                "the build reached its limit of {limit} processes and threads (BUILD_PROCESSES): \
+                 the system refused it more, and what it had started was killed"
+            ),
             Self::Processes { used, limit } => format!(
                 "the build ran {used} processes and threads at a time, more than its limit of \
                  {limit} (BUILD_PROCESSES), and was killed"

@@ -48,6 +48,10 @@ struct Looks {
     /// Free bytes of the disk at the start.
     free: u64,
     written: Option<Written>,
+    /// The most processes and threads that a look has found.
+    most: u64,
+    /// They are so many that they could be too many soon.
+    crowded: bool,
     /// When the looks that cost more are due again.
     disk_due: Instant,
     hidden_due: Instant,
@@ -78,6 +82,8 @@ impl Cell {
             free: folders.free(),
             folders,
             written: None,
+            most: 0,
+            crowded: false,
             disk_due: now,
             hidden_due: now,
             exact_due: now,
@@ -100,18 +106,19 @@ impl Watch {
     /// Returns with the limit that was exceeded, if ever one is.
     pub async fn breach(&self) -> Breach {
         loop {
-            tokio::time::sleep(TICK).await;
+            let crowded = lock(&self.looks).crowded;
+            tokio::time::sleep(if crowded { TICK / 8 } else { TICK }).await;
             if let Some(breach) = self.away(Looks::look).await {
                 return breach;
             }
         }
     }
 
-    /// What is to be said of a command that has ended by itself: it may have
-    /// been quicker than the watch, and the server is about to walk through
-    /// what it has left.
-    pub async fn afterwards(&self) -> Option<Breach> {
-        self.away(Looks::look_back).await
+    /// What is to be said of a command that has ended by itself, with success
+    /// or without: it may have been quicker than the watch, and the server is
+    /// about to walk through what it has left.
+    pub async fn afterwards(&self, success: bool) -> Option<Breach> {
+        self.away(move |looks| looks.look_back(success)).await
     }
 
     /// A look reads `/proc` and walks folders: not on the async threads.
@@ -136,6 +143,8 @@ impl Looks {
         }
         let family = processes::family(self.root, self.limits.processes);
         let count = family.tasks();
+        self.most = self.most.max(count);
+        self.crowded = count > self.limits.processes / 4;
         if count > self.limits.processes {
             return Some(Breach::Processes {
                 used: count,
@@ -200,7 +209,15 @@ impl Looks {
         (used > limit).then_some(Breach::Disk { used, limit })
     }
 
-    fn look_back(&mut self) -> Option<Breach> {
+    fn look_back(&mut self, success: bool) -> Option<Breach> {
+        // Where the kernel counts, too, it refuses the next process, and a
+        // script mostly ends at once.
+        if !success && self.most * 10 > self.limits.processes * 9 {
+            return Some(Breach::Processes {
+                used: self.most,
+                limit: self.limits.processes,
+            });
+        }
         // The caches are large; only a disk that has lost much is a reason to
         // go through them again.
         let lost = self.free.saturating_sub(self.folders.free());
