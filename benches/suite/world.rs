@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hivesync::app::App;
 use hivesync::blobs::BlobKey;
-use hivesync::clock::{Random, SystemClock, SystemEntropy, Timestamp};
+use hivesync::clock::{SystemClock, SystemEntropy, Timestamp};
 use hivesync::domain::preview::{Bundle, Platform, Preview, PreviewStatus, TokenFacts};
 use hivesync::domain::project::ProjectKind;
 use hivesync::domain::{JobId, ProjectId, UserId};
@@ -269,38 +269,42 @@ const SAMPLE: usize = 1000;
 async fn fill(data: &Path, jobs: usize, project: ProjectId) -> Result<Vec<String>> {
     let random = Arc::new(SystemEntropy::new());
     let app = App::start(config(data, "0")?, Arc::new(SystemClock), random).await?;
-    let mut sample = Vec::new();
-    let mut made = 0;
-    while made < jobs {
+    // In the order of their keys every commit writes a few pages; as they come
+    // it would write nearly all of them, a hundred times.
+    let mut ids: Vec<_> = (0..jobs)
+        .map(|_| JobId::generate(app.random.as_ref()))
+        .collect();
+    ids.sort();
+    for (index, together) in ids.chunks(TOGETHER).enumerate() {
         let mut batch = Batch::new();
-        for number in made..jobs.min(made + TOGETHER) {
-            let id = JobId::generate(app.random.as_ref());
-            if number % (jobs / SAMPLE).max(1) == 0 {
-                sample.push(id.as_str().to_owned());
-            }
+        for (number, id) in together.iter().enumerate() {
+            let key = index * TOGETHER + number;
             let mut job = new_job(id.clone(), "preview".into(), "{\"project_id\":1}".into());
             job.queue = hivesync::domain::job::Queue::AiJobs;
             batch = batch
-                .put(Record::Preview(preview(&app, &id, project)), Expect::Absent)
+                .put(
+                    Record::Preview(preview(&app, id, project, key)),
+                    Expect::Absent,
+                )
                 .enqueue(job);
         }
         app.store.commit(batch).await?;
-        made += TOGETHER;
     }
-    Ok(sample)
+    let every = (jobs / SAMPLE).max(1);
+    let sample = ids.iter().step_by(every).map(|id| id.as_str().to_owned());
+    Ok(sample.collect())
 }
 
-fn preview(app: &App, id: &JobId, project: ProjectId) -> Preview {
+fn preview(app: &App, id: &JobId, project: ProjectId, number: usize) -> Preview {
     let now = app.clock.now();
-    let key: [u8; 32] = (app.random.as_ref() as &dyn Random).bytes();
-    let hex = data_encoding::HEXLOWER.encode(&key);
+    let hex = format!("{number:064x}");
     Preview {
         id: id.clone(),
         project_id: project,
         requested_by: UserId(1),
         git_ref: "main".into(),
         branch: Some("main".into()),
-        commit: hex[..40].to_owned(),
+        commit: hex[24..].to_owned(),
         platform: Platform::Ios,
         build_key: hex.clone(),
         token: TokenFacts {
