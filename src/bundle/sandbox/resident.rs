@@ -77,6 +77,8 @@ impl Resident {
 
     /// Writes `order` as one line.
     pub async fn order(&mut self, order: &str) -> io::Result<()> {
+        // The folder that it is to write to, for one.
+        self.cell.hand_over()?;
         let stdin = self
             .running
             .bond

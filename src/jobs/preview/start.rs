@@ -20,7 +20,7 @@ use crate::bundle::warm::{Bundler, Facts, Outcome, Place, Spot, Start};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
 use crate::domain::project::{Project, ProjectKind};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// What a cold build has shown.
 pub(super) struct Shown {
@@ -125,7 +125,7 @@ async fn run(
     );
     let plan = blocking(move || detect(&tree, &settings, platform)).await?;
     let mut build = Build {
-        cell: cell(app, bench, shown.level, name),
+        cell: cell(app, bench, shown, name)?,
         plan,
         bench: bench.clone(),
         log: log.clone(),
@@ -174,13 +174,15 @@ async fn run(
 }
 
 /// The checkout read-only: what a build has written must not meet the next.
-fn cell(app: &App, bench: &Workbench, level: SandboxLevel, name: &str) -> Cell {
+fn cell(app: &App, bench: &Workbench, shown: &Shown, name: &str) -> Result<Cell> {
     let mark = format!("bundler-{name}");
-    let mut cell = bench.bare_cell(Cell::new(&app.sandbox, level, &mark));
+    let mut cell = bench.bare_cell(Cell::new(&app.sandbox, shown.level, &mark));
+    cell.belong_to(shown.project.id)
+        .or_internal("find a user for a warm bundler")?;
     let guest = std::path::Path::new("/work");
     cell.mount(&bench.project, &guest.join("project"), Access::ReadOnly);
     cell.mount(&bench.out, &guest.join("out"), Access::ReadWrite);
-    cell
+    Ok(cell)
 }
 
 /// Expo keeps notes in a folder of the project, which may be a part of it.
