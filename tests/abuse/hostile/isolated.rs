@@ -20,6 +20,11 @@ async fn a_bundlers_configuration_reaches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_install_script_reaches_nothing() {
+    reaching::from_the_install_script(LEVEL, "isolated-install").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded() {
     using_up::memory(LEVEL, "hive-isolated-memory").await;
 }

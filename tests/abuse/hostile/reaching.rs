@@ -1,14 +1,18 @@
-//! A project that reaches for whatever is not its own: from its build script
-//! and its bundler's configuration.
+//! A project that reaches for whatever is not its own: from its build script,
+//! its bundler's configuration and its install script.
 
+use std::fs;
+
+use hivesync::config::Config;
 use hivesync::domain::preview::Platform;
+use hivesync::domain::project::ProjectConfig;
 
 use super::canaries::Canaries;
 use super::{Level, assert_others_build};
 use crate::builder::{Builder, Tree};
 
 /// As `attempts.cjs` names them.
-const ATTEMPTS: [&str; 18] = [
+const ATTEMPTS: [&str; 19] = [
     "the environment of the server",
     "the environment of another process",
     "the memory of the server",
@@ -16,6 +20,7 @@ const ATTEMPTS: [&str; 18] = [
     "the data folder",
     "the database",
     "the secrets",
+    "the credentials of the registry",
     "another project's repository",
     "the socket of the operator",
     "a socket of the machine",
@@ -43,16 +48,32 @@ fn assert_refused(log: &str, stage: &str, attempts: &[&str]) {
     assert!(!log.contains("REACHED"), "{log}");
 }
 
+/// What the operator tells the package managers, and no build.
+const CREDENTIAL: &str = "hive-credential-of-the-registry";
+
+fn lend_a_credential(config: &mut Config) {
+    let path = config.data_dir.join("hostile.npmrc");
+    let known = config.builds.npmrc.as_ref();
+    let known = known.map(|path| fs::read_to_string(path).expect("the machine's own"));
+    let text = format!(
+        "{}\n//registry.hive.invalid/:_authToken={CREDENTIAL}\n",
+        known.unwrap_or_default()
+    );
+    fs::write(&path, text).expect("written");
+    config.builds.npmrc = Some(path);
+}
+
 /// A server, somebody else's project on it, and the hostile tree with this
 /// manifest, which knows where everything is.
 async fn scene(level: Level, canaries: &Canaries, manifest: &str) -> (Builder, Tree) {
-    let builder = level.server(|_| {}).await;
+    let builder = level.server(lend_a_credential).await;
     let other = level.project(&builder).await;
     let secret = Tree::of(&[("index.html", "somebody else's")]);
     builder.upload(other, &secret).await;
     let repository = builder.app().data.repo(other);
     let mut tree = Tree::folder("tests/fixtures/hostile");
-    let targets = canaries.targets(&builder, &repository);
+    let mut targets = canaries.targets(&builder, &repository);
+    targets["credential"] = CREDENTIAL.into();
     tree.put("targets.json", &targets.to_string());
     tree.put("package.json", manifest);
     (builder, tree)
@@ -91,5 +112,33 @@ pub(super) async fn from_the_bundlers_configuration(level: Level, name: &str) {
     }
     canaries.assert_untouched(&builder);
     assert_others_build(&builder, level).await;
+    builder.stop().await;
+}
+
+pub(super) async fn from_the_install_script(level: Level, name: &str) {
+    let canaries = Canaries::new(name);
+    let manifest = r#"{"name": "hostile", "dependencies": {"ms": "2.1.3"}, "scripts": {
+        "postinstall": "node attempts.cjs install",
+        "build": "mkdir dist && echo built > dist/index.html"}}"#;
+    let (builder, mut tree) = scene(level, &canaries, manifest).await;
+    // npm shows what scripts say only when it is asked to.
+    tree.put(".npmrc", "foreground-scripts=true\n");
+    let scripts = ProjectConfig {
+        install_scripts: true,
+        ..ProjectConfig::default()
+    };
+    let project = builder.project(scripts).await;
+    let commit = builder.upload(project, &tree).await;
+    let id = builder.request(project, &commit, Platform::Web).await;
+    assert_others_build(&builder, level).await;
+    let built = builder.success(&id).await;
+    assert_refused(&built.log, "install", &ATTEMPTS);
+    // The proxy was there, and was asked.
+    assert!(
+        !built.log.contains("refused (there is no proxy)"),
+        "{}",
+        built.log
+    );
+    canaries.assert_untouched(&builder);
     builder.stop().await;
 }

@@ -21,6 +21,11 @@ async fn a_bundlers_configuration_reaches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_install_script_reaches_nothing() {
+    reaching::from_the_install_script(LEVEL, "restricted-install").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded() {
     using_up::memory(LEVEL, "hive-restricted-memory").await;
 }
