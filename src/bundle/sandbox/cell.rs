@@ -123,6 +123,11 @@ impl Cell {
     /// Gives the project's user what the server has made for it since.
     pub(super) fn hand_over(&self) -> io::Result<()> {
         let Some(tenant) = &self.tenant else {
+            let users = self.sandbox.inner.users.is_some();
+            if users && self.level == SandboxLevel::Restricted {
+                // Never as root.
+                return Err(io::Error::other("the cell belongs to no project"));
+            }
             return Ok(());
         };
         let receive = || tenant.receive(&self.mounts);
