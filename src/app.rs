@@ -34,7 +34,7 @@ pub struct App {
     pub repos: Repos,
     /// What installs may reach, and how.
     pub registries: Registries,
-    /// How builds are walled off on this machine, as its canary proved.
+    /// How builds are walled off on this machine, as its canary proves.
     pub sandbox: Sandbox,
     /// The bundlers that wait for the next build of their projects.
     pub bundlers: Bundlers,
@@ -56,7 +56,7 @@ struct Engines {
 }
 
 impl App {
-    /// Opens the stores and finds out what this machine can do.
+    /// Opens the stores.
     ///
     /// # Errors
     /// `DEPENDENCY_FAILURE` when the data folder or a store cannot be opened.
@@ -65,8 +65,6 @@ impl App {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Arc<Self>> {
-        let settings = config.clone();
-        let canary = tokio::task::spawn_blocking(move || Sandbox::probe(&settings));
         let engines = {
             let (config, clock) = (config.clone(), Arc::clone(&clock));
             tokio::task::spawn_blocking(move || Engines::open(&config, &clock))
@@ -89,7 +87,7 @@ impl App {
             started_at: clock.now(),
             repos: Repos::new(&engines.data, &config.sources),
             registries: Registries::new(&config.builds.registries, Arc::clone(&random)),
-            sandbox: canary.await.or_internal("look for a sandbox")?,
+            sandbox: Sandbox::of_this_machine(&config),
             bundlers: Bundlers::new(config.builds.warm),
             lifecycle: Lifecycle::new(),
             listening: OnceLock::new(),

@@ -117,9 +117,11 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
     if !args.no_worker {
         life.spawn("worker", crate::worker::run(Arc::clone(&app)));
     }
-    announce(&app, &first_admin);
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
     keep_watchdog(&life);
+    // Requests are answered already; what is said of the sandbox is proved.
+    app.sandbox.settled().await;
+    announce(&app, &first_admin);
 
     life.stopping().cancelled().await;
     notify(&[

@@ -54,6 +54,7 @@ pub(crate) struct Worker {
 /// # Errors
 /// Only when one of its tasks has panicked: nothing that a job does ends it.
 pub async fn run(app: Arc<App>) -> Result<()> {
+    app.sandbox.settled().await;
     sweep::sweep(&app).await;
     let worker = Arc::new(Worker {
         id: worker_id(&app),

@@ -12,7 +12,7 @@ fn probe(choice: SandboxChoice) -> Sandbox {
     let mut config = Config::for_tests(data.path());
     config.builds.launcher = Some(env!("CARGO_BIN_EXE_hivesync").into());
     config.builds.sandbox = choice;
-    Sandbox::probe(&config)
+    Sandbox::of_this_machine(&config)
 }
 
 #[test]

@@ -27,7 +27,7 @@ mod users;
 mod watch;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub use cell::{Access, Cell, WayOut};
 pub use resident::Resident;
@@ -42,11 +42,14 @@ use crate::config::{BuildLimits, Config, SandboxChoice};
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Error};
 
-/// The sandbox that this machine can give, found by running a canary.
+/// The sandbox that this machine can give, found by running a canary when
+/// somebody first wants to know. Whoever asks meanwhile waits.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    inner: Arc<Inner>,
+    inner: Arc<LazyLock<Inner, Probe>>,
 }
+
+type Probe = Box<dyn FnOnce() -> Inner + Send>;
 
 #[derive(Clone, Debug)]
 struct Inner {
@@ -70,58 +73,28 @@ struct Inner {
 const LAST_RESORT: &str = "or set SANDBOX=none and mark the projects that you trust";
 
 impl Sandbox {
-    /// Finds the tools and runs the canaries, from the best level down. Blocks
-    /// for about a tenth of a second.
+    /// The sandbox of this machine, not looked for yet.
     #[must_use]
-    pub fn probe(config: &Config) -> Sandbox {
-        let settings = &config.builds;
-        let launcher = settings
-            .launcher
-            .clone()
-            .or_else(|| std::env::current_exe().ok())
-            .unwrap_or_else(|| launcher::OURSELVES.into());
-        let bare = Inner {
-            level: None,
-            refusal: None,
-            remark: None,
-            bubblewrap: None,
-            launcher,
-            ceilings: settings.limits,
-            delegated: Delegated::find()
-                .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
-                .ok()
-                .map(Arc::new),
-            users: Users::find(&config.data_dir).map(Arc::new),
-            toolchain: Toolchain::locate(),
-        };
-        let found = match settings.sandbox {
-            SandboxChoice::None => Ok(bare.clone().open()),
-            SandboxChoice::Isolated => bare
-                .isolated()
-                .map_err(|why| format!("SANDBOX=isolated cannot be had: {why}, {LAST_RESORT}")),
-            SandboxChoice::Restricted => bare
-                .restricted()
-                .map_err(|why| format!("SANDBOX=restricted cannot be had: {why}, {LAST_RESORT}")),
-            SandboxChoice::Auto => bare.isolated().or_else(|isolated| {
-                let mut inner = bare.restricted().map_err(|restricted| {
-                    format!(
-                        "no level of the sandbox can be had. isolated: {isolated}. restricted: \
-                         {restricted}, {LAST_RESORT}"
-                    )
-                })?;
-                let remark = inner.remark.unwrap_or_default();
-                inner.remark = Some(format!("{remark}; no isolated: {isolated}"));
-                Ok(inner)
-            }),
-        };
-        let inner = found.unwrap_or_else(|refusal| Inner {
-            refusal: Some(refusal),
-            toolchain: bare.toolchain.clone().and_then(Toolchain::asked),
-            ..bare
-        });
+    pub fn of_this_machine(config: &Config) -> Sandbox {
+        let config = config.clone();
+        Self::found_by(Box::new(move || Inner::probe(&config)))
+    }
+
+    fn found_by(probe: Probe) -> Sandbox {
         Sandbox {
-            inner: Arc::new(inner),
+            inner: Arc::new(LazyLock::new(probe)),
         }
+    }
+
+    /// Returns when it is known what this machine can do. Elsewhere than at a
+    /// start there is no need to wait: the first question finds out.
+    pub async fn settled(&self) {
+        let inner = Arc::clone(&self.inner);
+        // A panic there comes again with the first question.
+        let found = tokio::task::spawn_blocking(move || {
+            LazyLock::force(&inner);
+        });
+        let _ = found.await;
     }
 
     /// `None`: builds are refused with `SANDBOX_UNAVAILABLE`.
@@ -186,6 +159,56 @@ impl Sandbox {
 }
 
 impl Inner {
+    /// Finds the tools and runs the canaries, from the best level down. Blocks
+    /// for about a tenth of a second.
+    fn probe(config: &Config) -> Self {
+        let settings = &config.builds;
+        let launcher = settings
+            .launcher
+            .clone()
+            .or_else(|| std::env::current_exe().ok())
+            .unwrap_or_else(|| launcher::OURSELVES.into());
+        let bare = Inner {
+            level: None,
+            refusal: None,
+            remark: None,
+            bubblewrap: None,
+            launcher,
+            ceilings: settings.limits,
+            delegated: Delegated::find()
+                .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
+                .ok()
+                .map(Arc::new),
+            users: Users::find(&config.data_dir).map(Arc::new),
+            toolchain: Toolchain::locate(),
+        };
+        let found = match settings.sandbox {
+            SandboxChoice::None => Ok(bare.clone().open()),
+            SandboxChoice::Isolated => bare
+                .isolated()
+                .map_err(|why| format!("SANDBOX=isolated cannot be had: {why}, {LAST_RESORT}")),
+            SandboxChoice::Restricted => bare
+                .restricted()
+                .map_err(|why| format!("SANDBOX=restricted cannot be had: {why}, {LAST_RESORT}")),
+            SandboxChoice::Auto => bare.isolated().or_else(|isolated| {
+                let mut inner = bare.restricted().map_err(|restricted| {
+                    format!(
+                        "no level of the sandbox can be had. isolated: {isolated}. restricted: \
+                         {restricted}, {LAST_RESORT}"
+                    )
+                })?;
+                let remark = inner.remark.unwrap_or_default();
+                inner.remark = Some(format!("{remark}; no isolated: {isolated}"));
+                Ok(inner)
+            }),
+        };
+        found.unwrap_or_else(|refusal| Inner {
+            refusal: Some(refusal),
+            toolchain: bare.toolchain.clone().and_then(Toolchain::asked),
+            ..bare
+        })
+    }
+
     fn isolated(&self) -> Result<Self, String> {
         let with_bubblewrap = Self {
             bubblewrap: Some(canary::bubblewrap()?),
@@ -208,11 +231,9 @@ impl Inner {
     }
 
     fn proved(self, level: SandboxLevel) -> Result<Self, String> {
-        let candidate = Sandbox {
-            inner: Arc::new(self),
-        };
+        let inner = self.clone();
+        let candidate = Sandbox::found_by(Box::new(move || self));
         let proof = canary::prove(&candidate, level)?;
-        let inner = Arc::unwrap_or_clone(candidate.inner);
         Ok(Self {
             level: Some(level),
             remark: proof.weakness,
