@@ -45,5 +45,5 @@ docs:
 	UPDATE_DOCS=1 $(CARGO) nextest run generated_
 
 clean:
-	rm -rf .demo
+	rm -rf .demo .compatibility
 	$(CARGO) clean
