@@ -73,11 +73,11 @@ impl RecordTables<'_> {
     }
 
     pub(super) fn delete_user(&mut self, id: UserId) -> Result<(), Halt> {
-        let Some(user) = fetch::<_, Revised<User>>(&self.users, id.0)? else {
-            return Ok(());
-        };
-        self.unindex_user(&user.value)?;
-        self.users.remove(id.0)?;
+        // What names an account may be there without it: it goes all the same.
+        if let Some(user) = fetch::<_, Revised<User>>(&self.users, id.0)? {
+            self.unindex_user(&user.value)?;
+            self.users.remove(id.0)?;
+        }
         let mut sessions = Vec::new();
         for entry in self.user_sessions.range((id.0, "")..)? {
             match entry?.0.value() {

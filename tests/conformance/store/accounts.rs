@@ -245,3 +245,18 @@ pub(super) async fn deleting_a_user_takes_what_is_theirs(subject: &Subject) {
     assert!(subject.store.session("s1").await.unwrap().is_some());
     assert!(subject.store.api_token(1).await.unwrap().is_some());
 }
+
+pub(super) async fn what_names_no_account_goes_with_its_deletion(subject: &Subject) {
+    subject
+        .put(Record::ApiToken(api_token(1, 3)))
+        .await
+        .unwrap();
+    subject
+        .put(Record::Session(session("s3", 3)))
+        .await
+        .unwrap();
+    let delete = Batch::new().delete(RecordKey::User(UserId(3)), Expect::Any);
+    subject.store.commit(delete).await.unwrap();
+    assert_eq!(subject.store.session("s3").await.unwrap(), None);
+    assert_eq!(subject.store.api_token(1).await.unwrap(), None);
+}

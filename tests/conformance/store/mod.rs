@@ -36,6 +36,7 @@ for_every_adapter! {
     an_api_token_has_its_own_digest
     a_link_is_used_once
     deleting_a_user_takes_what_is_theirs
+    what_names_no_account_goes_with_its_deletion
 
     projects_are_listed_newest_first
     a_project_changes_hands
