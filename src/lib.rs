@@ -6,7 +6,7 @@
 //! domain, clock, error, disk   plain values and what they mean; used by everyone
 //! config, data_dir, lifecycle  what the operator decides; where files lie; the stop
 //! store, ephemeral, blobs      the ports, their adapters in the same folder
-//! net                          which addresses may be spoken to
+//! net                          which addresses may be spoken to, and how
 //! git, bundle                  sources in, bundles out
 //! services                     the business rules, over the ports
 //! jobs, http                   the two ways in: the queue and the network

@@ -60,7 +60,10 @@ fn rule() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("jobs", entrances.clone()),
         ("http", entrances.clone()),
         ("worker", [entrances.clone(), vec!["jobs"]].concat()),
-        ("cli", [entrances.clone(), vec!["http", "worker"]].concat()),
+        (
+            "cli",
+            [entrances.clone(), vec!["http", "net", "worker"]].concat(),
+        ),
         ("app", with(&[VALUES, SETTINGS, PORTS, SOURCES_AND_BUNDLES])),
         ("main", vec!["cli"]),
         // Named by nobody: the macro alone leads there.

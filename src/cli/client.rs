@@ -1,6 +1,5 @@
 //! The API client of the command line.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use crate::config::Secret;
 use crate::error::{Code, Context, Error, Result};
+use crate::net::tls;
 
 /// A server and the credential to use there.
 #[derive(Clone)]
@@ -53,10 +53,7 @@ impl ErrorBody {
 
 impl Client {
     pub fn new(server: &str, token: Option<Secret>) -> Result<Self> {
-        static PROVIDER: Once = Once::new();
-        // The TLS library has no provider of its own choice built in; an
-        // error means that one is installed already.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        tls::choose_provider();
         let url = url::Url::parse(server)
             .ok()
             .filter(|u| matches!(u.scheme(), "http" | "https"));

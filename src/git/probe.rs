@@ -17,6 +17,7 @@ use super::refname;
 use super::url::Remote;
 use crate::error::{Code, Context, Error};
 use crate::net::resolve::Resolver;
+use crate::net::tls;
 
 const MAX_HOPS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -201,8 +202,7 @@ async fn ask(
 
 /// A client for one hop: it goes to these addresses and follows nothing.
 fn client(remote: &Remote, addresses: &[SocketAddr]) -> Result<Client, Error> {
-    // An error means that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    tls::choose_provider();
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()

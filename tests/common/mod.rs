@@ -6,7 +6,7 @@
 mod answer;
 
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hivesync::app::App;
@@ -17,6 +17,7 @@ use hivesync::domain::user::Role;
 use hivesync::http::router;
 use hivesync::http::server::{self, Limits, listen};
 use hivesync::lifecycle::Ending;
+use hivesync::net::tls;
 use hivesync::services::auth::Actor;
 use hivesync::services::auth::accounts::{self, NewAccount};
 use reqwest::{Method, RequestBuilder};
@@ -115,8 +116,7 @@ pub(crate) fn manual_clock() -> Arc<ManualClock> {
 
 /// An HTTP client that follows no redirect: tests look at them.
 pub(crate) fn client() -> reqwest::Client {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    tls::choose_provider();
     reqwest::Client::builder()
         .timeout(DEADLINE)
         .redirect(reqwest::redirect::Policy::none())

@@ -26,6 +26,7 @@ use super::policy::{Policy, literal};
 use super::refusal::{Reason, Refusal};
 use super::tally::Tally;
 use crate::bundle::npmrc::Npmrc;
+use crate::net::tls;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
 
@@ -183,8 +184,7 @@ impl Forwarder {
     }
 
     fn make_client(&self) -> Result<Client, Box<dyn StdError + Send + Sync>> {
-        // An error means that it is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::choose_provider();
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
