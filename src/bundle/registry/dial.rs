@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,6 +15,7 @@ use url::Url;
 
 use super::policy::{Policy, Standing, literal};
 use super::refusal::{Reason, Refusal};
+use crate::bundle::npmrc::basic_of;
 use crate::net::address::{self, DOCUMENTATION};
 use crate::net::resolve::Resolver;
 
@@ -131,15 +131,8 @@ async fn shake_hands(
     port: u16,
 ) -> io::Result<()> {
     let mut question = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-    if let Some(password) = upstream.password() {
-        let plain = |text: &str| {
-            percent_encoding::percent_decode_str(text)
-                .decode_utf8_lossy()
-                .into_owned()
-        };
-        let pair = format!("{}:{}", plain(upstream.username()), plain(password));
-        let pair = BASE64.encode(pair.as_bytes());
-        let _ = write!(question, "Proxy-Authorization: Basic {pair}\r\n");
+    if let Some(authorization) = basic_of(upstream) {
+        let _ = write!(question, "Proxy-Authorization: {authorization}\r\n");
     }
     question.push_str("\r\n");
     stream.write_all(question.as_bytes()).await?;

@@ -61,7 +61,7 @@ pub(super) struct Forwarder {
     dialer: Arc<Dialer>,
     tally: Arc<Tally>,
     cafile: Option<PathBuf>,
-    verifies: bool,
+    strict_ssl: bool,
     /// Made for the first request: most installs only need tunnels.
     client: OnceLock<Client>,
 }
@@ -78,7 +78,7 @@ impl Forwarder {
             dialer: Arc::clone(dialer),
             tally: Arc::clone(tally),
             cafile: npmrc.cafile(),
-            verifies: npmrc.verifies(),
+            strict_ssl: npmrc.strict_ssl(),
             client: OnceLock::new(),
         }
     }
@@ -196,7 +196,7 @@ impl Forwarder {
                 policy: Arc::clone(&self.policy),
                 dialer: Arc::clone(&self.dialer),
             })
-            .tls_danger_accept_invalid_certs(!self.verifies)
+            .tls_danger_accept_invalid_certs(!self.strict_ssl)
             .no_proxy();
         if let Some((upstream, beside)) = self.policy.whole_upstream() {
             let exceptions = reqwest::NoProxy::from_string(&beside);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -16,7 +16,7 @@ use super::policy::Policy;
 use super::tally::Tally;
 use super::{Registries, serve};
 use crate::bundle::log::BuildLog;
-use crate::bundle::npmrc::Npmrc;
+use crate::bundle::npmrc::{Npmrc, basic};
 use crate::bundle::sandbox::WayOut;
 use crate::error::{Context, Result};
 
@@ -92,10 +92,7 @@ impl Gate {
             None
         };
         let pass = HEXLOWER.encode(&registries.random.bytes::<16>());
-        let authorization = format!(
-            "Basic {}",
-            BASE64.encode(format!("{USER}:{pass}").as_bytes())
-        );
+        let authorization = basic(USER, &pass);
         let certificate = authority.as_ref().map(|ca| ca.pem().to_owned());
         let closed = CancellationToken::new();
         let shared = Arc::new(Shared {

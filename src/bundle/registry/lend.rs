@@ -115,7 +115,7 @@ fn yarnrc(npmrc: &Npmrc, cafile: Option<&Path>) -> String {
     if let Some(path) = cafile {
         let _ = writeln!(out, "httpsCaFilePath: {}", quoted(&path.to_string_lossy()));
     }
-    if !npmrc.verifies() {
+    if !npmrc.strict_ssl() {
         out.push_str("enableStrictSsl: false\n");
     }
     let scopes = npmrc.scopes();

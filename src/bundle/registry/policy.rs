@@ -22,13 +22,12 @@ pub(super) enum Standing {
     Named,
 }
 
-#[derive(Debug)]
 pub(super) struct Policy {
     listed: Vec<(String, u16)>,
     named: Vec<Url>,
     credentials: Vec<Credential>,
     upstream: Option<Url>,
-    beside_upstream: Vec<String>,
+    no_proxy: Vec<String>,
 }
 
 impl Policy {
@@ -44,7 +43,7 @@ impl Policy {
             named: npmrc.registries()?,
             credentials: npmrc.credentials()?,
             upstream: npmrc.upstream()?,
-            beside_upstream: npmrc.beside_upstream(),
+            no_proxy: npmrc.no_proxy(),
         })
     }
 
@@ -117,7 +116,7 @@ impl Policy {
 
     /// The operator's proxy, for hosts that are to be asked through it.
     pub(super) fn upstream(&self, host: &str) -> Option<&Url> {
-        let beside = self.beside_upstream.iter().any(|name| {
+        let beside = self.no_proxy.iter().any(|name| {
             host.strip_suffix(name.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         });
@@ -127,20 +126,7 @@ impl Policy {
     /// The whole of it, for a client that asks for itself.
     pub(super) fn whole_upstream(&self) -> Option<(&Url, String)> {
         let url = self.upstream.as_ref()?;
-        Some((url, self.beside_upstream.join(",")))
-    }
-}
-
-impl Credential {
-    fn is_at(&self, scheme: &str, host: &str, port: u16) -> bool {
-        let standard = if scheme == "http" { 80 } else { 443 };
-        match self.host.strip_prefix(host) {
-            Some("") => port == standard,
-            Some(rest) => rest
-                .strip_prefix(':')
-                .is_some_and(|text| text.parse() == Ok(port)),
-            None => false,
-        }
+        Some((url, self.no_proxy.join(",")))
     }
 }
 

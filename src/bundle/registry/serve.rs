@@ -66,7 +66,7 @@ struct Connection {
 
 /// The other end of a tunnel.
 #[derive(Clone)]
-struct Place {
+struct Destination {
     host: String,
     port: u16,
 }
@@ -125,8 +125,8 @@ impl Connection {
         }
     }
 
-    fn standing(&self, place: &Place) -> Result<Standing, Refusal> {
-        let Place { host, port } = place;
+    fn standing(&self, destination: &Destination) -> Result<Standing, Refusal> {
+        let Destination { host, port } = destination;
         let standing = self.shared.policy.standing(host, *port);
         standing.ok_or_else(|| Refusal {
             host: host.clone(),
@@ -136,29 +136,31 @@ impl Connection {
     }
 
     async fn connect(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        let place = request.uri().authority().and_then(|authority| {
-            Some(Place {
+        let destination = request.uri().authority().and_then(|authority| {
+            Some(Destination {
                 host: authority.host().to_ascii_lowercase(),
                 port: authority.port_u16()?,
             })
         });
-        let Some(place) = place else {
+        let Some(destination) = destination else {
             return Ok(said(
                 StatusCode::BAD_REQUEST,
                 "CONNECT wants a host and a port",
             ));
         };
-        let standing = self.standing(&place)?;
+        let standing = self.standing(&destination)?;
         let upgrade = hyper::upgrade::on(&mut request);
         let policy = &self.shared.policy;
         let seen = ["https", "http"]
             .iter()
-            .any(|scheme| policy.has_credentials_at(scheme, &place.host, place.port));
+            .any(|scheme| policy.has_credentials_at(scheme, &destination.host, destination.port));
         if seen {
-            tokio::spawn(self.clone().stand_in(upgrade, place));
+            tokio::spawn(self.clone().stand_in(upgrade, destination));
         } else {
             let dialer = &self.shared.dialer;
-            let far = dialer.connect(&place.host, place.port, standing).await?;
+            let far = dialer
+                .connect(&destination.host, destination.port, standing)
+                .await?;
             tokio::spawn(self.clone().tunnel(upgrade, far));
         }
         Ok(Response::new(empty()))
@@ -180,18 +182,18 @@ impl Connection {
 
     /// Speaks in the name of a registry that has credentials: over TLS where
     /// the install does, and plainly where it does not.
-    async fn stand_in(self, upgrade: OnUpgrade, place: Place) {
+    async fn stand_in(self, upgrade: OnUpgrade, destination: Destination) {
         let closed = self.shared.closed.clone();
         let speaking = async {
             let mut near = BufReader::new(TokioIo::new(upgrade.await.ok()?));
             let first = near.fill_buf().await.ok()?.first().copied()?;
             if first == HANDSHAKE {
                 let authority = self.shared.authority.as_ref()?;
-                let config = authority.stand_in(&place.host).ok()?;
+                let config = authority.stand_in(&destination.host).ok()?;
                 let near = TlsAcceptor::from(config).accept(near).await.ok()?;
-                self.speak(near, "https", place).await;
+                self.speak(near, "https", destination).await;
             } else {
-                self.speak(near, "http", place).await;
+                self.speak(near, "http", destination).await;
             }
             Some(())
         };
@@ -205,14 +207,14 @@ impl Connection {
         &self,
         near: impl AsyncRead + AsyncWrite + Unpin,
         scheme: &'static str,
-        place: Place,
+        destination: Destination,
     ) {
         let service = service_fn(|request: Request<Incoming>| {
             let path = request.uri().path_and_query().map(ToString::to_string);
             let url = format!(
                 "{scheme}://{}:{}{}",
-                place.host,
-                place.port,
+                destination.host,
+                destination.port,
                 path.unwrap_or_default()
             );
             async move { Ok::<_, Infallible>(self.forward(request, &url).await) }
@@ -237,19 +239,19 @@ impl Connection {
     /// A request with a whole address.
     async fn fetch(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let url = Url::parse(&request.uri().to_string()).ok();
-        let place = url.as_ref().and_then(|url| {
-            Some(Place {
+        let destination = url.as_ref().and_then(|url| {
+            Some(Destination {
                 host: url.host_str()?.to_owned(),
                 port: url.port_or_known_default()?,
             })
         });
-        let (Some(url), Some(place)) = (url, place) else {
+        let (Some(url), Some(destination)) = (url, destination) else {
             return Ok(said(
                 StatusCode::BAD_REQUEST,
                 "this is a proxy: ask it for a whole address",
             ));
         };
-        self.standing(&place)?;
+        self.standing(&destination)?;
         self.shared.forwarder.forward(request, url).await
     }
 }
