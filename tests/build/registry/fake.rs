@@ -171,7 +171,7 @@ impl Inner {
         let plain = path.replace("%2f", "/").replace("%2F", "/");
         match plain.as_str() {
             "/open" => answer(200, "open to all"),
-            // Answers everything that it was told, as no registry should.
+            // Where no install may come.
             "/redirect/out" => redirect("http://127.0.0.1:9/stolen"),
             "/redirect/in" => redirect("/open"),
             _ if !known => answer(401, "who are you?"),
