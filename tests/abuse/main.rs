@@ -31,7 +31,7 @@
 //! | ... in the place of the output folder | build/escapes.rs | a_link_in_the_place_of_the_output_folder_bundles_nothing | PREVIEW_BUILD_FAILED |
 //! | | build/escapes.rs | a_pipe_in_the_place_of_a_file_holds_nobody_up | PREVIEW_BUILD_FAILED |
 //! | `ext::`, `file://`, `--upload-pack=`, `-oProxyCommand`, credentials, CR | abuse/git/urls.rs | urls_that_run_commands_or_read_files_are_refused | INVALID_INPUT |
-//! | the same over HTTP | api/project_sources.rs | refused_urls_never_become_a_source | INVALID_INPUT |
+//! | the same over HTTP | api/project_sources/linked.rs | refused_urls_never_become_a_source | INVALID_INPUT |
 //! | submodules, hooks, filters | abuse/git/contents.rs | submodules_are_neither_fetched_nor_checked_out | not run |
 //! | | abuse/git/contents.rs | hooks_and_filters_do_not_run | not run |
 //! | `.git` in a tree, a tree that multiplies | abuse/git/contents.rs | a_tree_with_a_git_folder_in_it_is_not_fetched | SOURCE_UNAVAILABLE |
@@ -111,7 +111,7 @@
 //! | | api/access/mod.rs | every_operation_has_its_row | its row |
 //! | another user's tokens, syncs | api/tokens.rs | nobody_manages_the_tokens_of_another | NOT_FOUND |
 //! | | api/tokens.rs | a_token_does_what_its_scope_says | NOT_FOUND |
-//! | path traversal in tree and file | api/project_sources.rs | paths_stay_inside_the_repository | INVALID_INPUT |
+//! | path traversal in tree and file | api/project_sources/uploads.rs | paths_stay_inside_the_repository | INVALID_INPUT |
 //! | path traversal in a preview | api/previews/web.rs | nothing_outside_of_the_site_is_served | NOT_FOUND |
 //! | stored script in project names and what people type | api/pages.rs | what_people_type_stays_text | text |
 //! | ... in a project's page | api/previews/pages.rs | a_projects_name_is_text_on_its_page | text |
