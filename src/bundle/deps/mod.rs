@@ -1,14 +1,8 @@
 //! The dependencies of a build: installed once for each digest, kept under
-//! `DATA_DIR/cache/preview_deps`, and repeated into each checkout.
+//! `DATA_DIR/cache/preview_deps` ([`sets`]), and repeated into each checkout.
 //!
-//! ```text
-//! preview_deps/<digest>/contents.json           what it was made with
-//! preview_deps/<digest>/0, 1, ...               the node_modules folders
-//! ```
-//!
-//! A set is filled aside and renamed: one that is there is whole. The install
-//! runs in the checkout itself, at the path that every build has, and its
-//! `node_modules` folders are then moved into the cache.
+//! The install runs in the checkout itself, at the path that every build has,
+//! and its `node_modules` folders are then moved into the cache.
 
 mod digest;
 mod downloads;
@@ -16,36 +10,27 @@ mod links;
 mod lock;
 mod manager;
 mod origins;
+mod sets;
 mod tools;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 pub use manager::{Install, Manager};
+pub use sets::half_filled;
 pub use tools::Tool;
 
 use super::detect::Plan;
 use super::npmrc::Npmrc;
 use super::registry::{Gate, Registries};
-use super::sandbox::{Access, Command, Output, Sandbox, Toolchain};
+use super::sandbox::{Command, Output, Sandbox, Toolchain};
 use super::transform::TransformCache;
 use super::tree;
-use super::workbench::{Build, blocking, make_dir};
+use super::workbench::{Build, blocking};
 use crate::data_dir::DataDir;
-use crate::disk::remove_tree;
 use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Error, Result};
 use digest::{Key, Toolset};
-use links::Share;
-
-/// What tools write into `node_modules` while they build.
-const SCRATCH: [&str; 6] = [".astro", ".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
-
-/// The name's beginning of a set in the making.
-const FILLING: &str = ".filling-";
 
 /// The dependencies, in their place in the checkout.
 #[derive(Clone, Debug)]
@@ -67,16 +52,6 @@ impl Dependencies {
             manager: None,
         }
     }
-}
-
-/// What a set was made with.
-#[derive(Debug, Serialize, Deserialize)]
-struct Contents {
-    manager: String,
-    node: String,
-    /// The `node_modules` folders, relative to the folder of the lockfile;
-    /// the n-th is the set's folder `n`.
-    folders: Vec<PathBuf>,
 }
 
 /// The parts of the server that installing needs.
@@ -115,7 +90,7 @@ pub async fn provide(
     }
     let set = stores.data.dependency_cache().join(&key.digest);
     let held = lock::hold(&set, &build.cancel).await?;
-    let cached = set.join("contents.json").is_file();
+    let cached = sets::is_kept(&set);
     if cached {
         let short = &key.digest[..12];
         build
@@ -127,7 +102,7 @@ pub async fn provide(
     }
     // A set that is there never changes: others may restore it with us.
     drop(held);
-    restore(build, stores, &install, &set).await?;
+    sets::restore(build, stores.transform, &install, &set).await?;
     Ok(Dependencies {
         digest: key.digest,
         cached,
@@ -245,13 +220,13 @@ async fn fill(
     }
     run_install(build, stores, install, key).await?;
     let toolchain = toolchain(build)?;
-    let contents = Contents {
+    let contents = sets::Contents {
         manager: version.to_owned(),
         node: toolchain.node_version,
-        folders: installed_folders(&build.plan.tree, install),
+        folders: sets::installed_folders(&build.plan.tree, install),
     };
     let (root, set) = (install.root.clone(), set.to_owned());
-    blocking(move || keep(&root, &contents, &set)).await
+    blocking(move || sets::keep(&root, &contents, &set)).await
 }
 
 async fn run_install(
@@ -286,121 +261,6 @@ async fn run_install(
     result.map(drop)
 }
 
-/// The `node_modules` folders that an install has left.
-fn installed_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
-    digest::manifest_folders(tree, install)
-        .into_iter()
-        .map(|dir| dir.join("node_modules"))
-        .filter(|dir| dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()))
-        .filter_map(|dir| Some(dir.strip_prefix(&install.root).ok()?.to_owned()))
-        .collect()
-}
-
-/// Moves the folders of `contents` from below `root` into the set.
-fn keep(root: &Path, contents: &Contents, set: &Path) -> Result<()> {
-    let what = "keep the installed dependencies";
-    let cache = set.parent().unwrap_or(set);
-    make_dir(cache)?;
-    let aside = tempfile::Builder::new()
-        .prefix(FILLING)
-        .tempdir_in(cache)
-        .or_internal(what)?;
-    for (index, folder) in contents.folders.iter().enumerate() {
-        let place = aside.path().join(index.to_string());
-        fs::rename(root.join(folder), &place).or_internal(what)?;
-        for name in SCRATCH.into_iter().chain([".cache"]) {
-            let _ = remove_tree(&place.join(name));
-        }
-        links::protect(&place).or_internal(what)?;
-    }
-    let bytes = serde_json::to_vec_pretty(contents).or_internal(what)?;
-    fs::write(aside.path().join("contents.json"), bytes).or_internal(what)?;
-    links::sync_all(aside.path()).or_internal(what)?;
-    // A set without its list of contents is what a crash has left.
-    remove_tree(set).or_internal(what)?;
-    fs::rename(aside.keep(), set).or_internal(what)
-}
-
-/// Repeats the set into the checkout and covers it, read-only.
-async fn restore(
-    build: &mut Build,
-    stores: Stores<'_>,
-    install: &Install,
-    set: &Path,
-) -> Result<()> {
-    let (root, from) = (install.root.clone(), set.to_owned());
-    let share = if build.cell.covers_files() {
-        Share::Files
-    } else {
-        Share::Nothing
-    };
-    let folders = blocking(move || {
-        let what = "restore the cached dependencies";
-        let bytes = fs::read(from.join("contents.json")).or_internal(what)?;
-        let contents: Contents = serde_json::from_slice(&bytes).or_internal(what)?;
-        let mut places = Vec::new();
-        for (index, folder) in contents.folders.iter().enumerate() {
-            let place = root.join(folder);
-            // A tree may have committed its own: the lockfile's win.
-            remove_tree(&place).or_internal(what)?;
-            links::repeat(&from.join(index.to_string()), &place, share).or_internal(what)?;
-            places.push(place);
-        }
-        touch(&from);
-        Ok(places)
-    })
-    .await?;
-    for place in folders {
-        cover(build, stores.transform, &install.root, &place)?;
-    }
-    Ok(())
-}
-
-/// Makes a `node_modules` folder read-only for the build, but for what tools
-/// must write in those of the app and of its workspace. Without a sandbox the
-/// files' own rights have to do.
-fn cover(build: &mut Build, transform: &TransformCache, top: &Path, place: &Path) -> Result<()> {
-    let walled = build.cell.level() != SandboxLevel::None;
-    if walled {
-        build.cell.remount(place, Access::ReadOnly);
-    }
-    let owner = place.parent();
-    let of_app = owner == Some(build.plan.root.as_path());
-    if !of_app && owner != Some(top) {
-        return Ok(());
-    }
-    for name in SCRATCH.into_iter().chain((!of_app).then_some(".cache")) {
-        let scratch = place.join(name);
-        make_dir(&scratch)?;
-        if walled {
-            build.cell.remount(&scratch, Access::ReadWrite);
-        }
-    }
-    if of_app {
-        let cache = place.join(".cache");
-        make_dir(&cache)?;
-        build
-            .cell
-            .graft(&transform.modules(), &cache)
-            .or_internal("lend the modules' cache")?;
-    }
-    Ok(())
-}
-
-/// Marks the set as used, for the cleanup of the least recently used.
-fn touch(set: &Path) {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    };
-    let times = Timestamps {
-        last_access: now,
-        last_modification: now,
-    };
-    let _ = utimensat(CWD, set.join("contents.json"), &times, AtFlags::empty());
-}
-
 /// The folder of the installed package `name`, as node finds it from the app's
 /// folder.
 #[must_use]
@@ -409,19 +269,4 @@ pub fn package_dir(tree: &Path, from: &Path, name: &str) -> Option<PathBuf> {
         .take_while(|dir| dir.starts_with(tree))
         .map(|dir| dir.join("node_modules").join(name))
         .find(|dir| tree::is_dir(tree, dir))
-}
-
-/// Sets that were being filled when the process ended.
-#[must_use]
-pub fn half_filled(data: &DataDir) -> Vec<PathBuf> {
-    fs::read_dir(data.dependency_cache())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            name.to_str().is_some_and(|name| name.starts_with(FILLING))
-        })
-        .map(|entry| entry.path())
-        .collect()
 }

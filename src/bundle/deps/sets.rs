@@ -1,0 +1,177 @@
+//! Installed dependencies as they are kept, a *set* for each digest, and their
+//! way back into a checkout.
+//!
+//! ```text
+//! preview_deps/<digest>/contents.json           what it was made with
+//! preview_deps/<digest>/0, 1, ...               the node_modules folders
+//! ```
+//!
+//! A set is filled aside and renamed: one that is there is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::links::{self, Share};
+use super::{Install, digest};
+use crate::bundle::sandbox::Access;
+use crate::bundle::transform::TransformCache;
+use crate::bundle::workbench::{Build, blocking, make_dir};
+use crate::data_dir::DataDir;
+use crate::disk::remove_tree;
+use crate::domain::preview::SandboxLevel;
+use crate::error::{Context, Result};
+
+/// What tools write into `node_modules` while they build.
+const SCRATCH: [&str; 6] = [".astro", ".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
+
+/// The last file of a set to be written.
+const CONTENTS: &str = "contents.json";
+
+/// The name's beginning of a set in the making.
+const FILLING: &str = ".filling-";
+
+/// What a set was made with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Contents {
+    pub(super) manager: String,
+    pub(super) node: String,
+    /// The `node_modules` folders, relative to the folder of the lockfile;
+    /// the n-th is the set's folder `n`.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// A set without its list of contents is what a crash has left.
+pub(super) fn is_kept(set: &Path) -> bool {
+    set.join(CONTENTS).is_file()
+}
+
+/// The `node_modules` folders that an install has left.
+pub(super) fn installed_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
+    digest::manifest_folders(tree, install)
+        .into_iter()
+        .map(|dir| dir.join("node_modules"))
+        .filter(|dir| dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()))
+        .filter_map(|dir| Some(dir.strip_prefix(&install.root).ok()?.to_owned()))
+        .collect()
+}
+
+/// Moves the folders of `contents` from below `root` into the set.
+pub(super) fn keep(root: &Path, contents: &Contents, set: &Path) -> Result<()> {
+    let what = "keep the installed dependencies";
+    let cache = set.parent().unwrap_or(set);
+    make_dir(cache)?;
+    let aside = tempfile::Builder::new()
+        .prefix(FILLING)
+        .tempdir_in(cache)
+        .or_internal(what)?;
+    for (index, folder) in contents.folders.iter().enumerate() {
+        let place = aside.path().join(index.to_string());
+        fs::rename(root.join(folder), &place).or_internal(what)?;
+        for name in SCRATCH.into_iter().chain([".cache"]) {
+            let _ = remove_tree(&place.join(name));
+        }
+        links::protect(&place).or_internal(what)?;
+    }
+    let bytes = serde_json::to_vec_pretty(contents).or_internal(what)?;
+    fs::write(aside.path().join(CONTENTS), bytes).or_internal(what)?;
+    links::sync_all(aside.path()).or_internal(what)?;
+    remove_tree(set).or_internal(what)?;
+    fs::rename(aside.keep(), set).or_internal(what)
+}
+
+/// Repeats the set into the checkout and covers it, read-only.
+pub(super) async fn restore(
+    build: &mut Build,
+    transform: &TransformCache,
+    install: &Install,
+    set: &Path,
+) -> Result<()> {
+    let (root, from) = (install.root.clone(), set.to_owned());
+    let share = if build.cell.covers_files() {
+        Share::Files
+    } else {
+        Share::Nothing
+    };
+    let folders = blocking(move || {
+        let what = "restore the cached dependencies";
+        let bytes = fs::read(from.join(CONTENTS)).or_internal(what)?;
+        let contents: Contents = serde_json::from_slice(&bytes).or_internal(what)?;
+        let mut places = Vec::new();
+        for (index, folder) in contents.folders.iter().enumerate() {
+            let place = root.join(folder);
+            // A tree may have committed its own: the lockfile's win.
+            remove_tree(&place).or_internal(what)?;
+            links::repeat(&from.join(index.to_string()), &place, share).or_internal(what)?;
+            places.push(place);
+        }
+        touch(&from);
+        Ok(places)
+    })
+    .await?;
+    for place in folders {
+        cover(build, transform, &install.root, &place)?;
+    }
+    Ok(())
+}
+
+/// Makes a `node_modules` folder read-only for the build, but for what tools
+/// must write in those of the app and of its workspace. Without a sandbox the
+/// files' own rights have to do.
+fn cover(build: &mut Build, transform: &TransformCache, top: &Path, place: &Path) -> Result<()> {
+    let walled = build.cell.level() != SandboxLevel::None;
+    if walled {
+        build.cell.remount(place, Access::ReadOnly);
+    }
+    let owner = place.parent();
+    let of_app = owner == Some(build.plan.root.as_path());
+    if !of_app && owner != Some(top) {
+        return Ok(());
+    }
+    for name in SCRATCH.into_iter().chain((!of_app).then_some(".cache")) {
+        let scratch = place.join(name);
+        make_dir(&scratch)?;
+        if walled {
+            build.cell.remount(&scratch, Access::ReadWrite);
+        }
+    }
+    if of_app {
+        let cache = place.join(".cache");
+        make_dir(&cache)?;
+        build
+            .cell
+            .graft(&transform.modules(), &cache)
+            .or_internal("lend the modules' cache")?;
+    }
+    Ok(())
+}
+
+/// Marks the set as used, for the cleanup of the least recently used.
+fn touch(set: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let _ = utimensat(CWD, set.join(CONTENTS), &times, AtFlags::empty());
+}
+
+/// Sets that were being filled when the process ended.
+#[must_use]
+pub fn half_filled(data: &DataDir) -> Vec<PathBuf> {
+    fs::read_dir(data.dependency_cache())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            name.to_str().is_some_and(|name| name.starts_with(FILLING))
+        })
+        .map(|entry| entry.path())
+        .collect()
+}
