@@ -8,6 +8,7 @@
 //! - [`template`]: `env_templates/backend.env.example`, made from the table.
 
 mod dotenv;
+mod draft;
 pub mod load;
 mod parse;
 pub mod secrets;
