@@ -1,6 +1,7 @@
 //! `hivesync preview`: upload this folder (or name a ref), wait for the
 //! builds with a bar for each platform, print URL and QR code.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,78 +81,17 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
         make: args.git_ref.is_none(),
     };
     let project = project::find(&client, &wanted).await?;
-    let say = |text: String| {
-        if !args.json {
-            print_aside(text);
-        }
-    };
-    let (git_ref, commit) = if let Some(name) = &args.git_ref {
-        if project.is_linked() {
-            fetch(&client, &project, &say).await;
-        }
-        (name.clone(), None)
-    } else {
-        let upload = upload(&client, project.id, &args.path).await?;
-        let short: String = upload.commit.chars().take(10).collect();
-        say(format!(
-            "Uploaded {} to project {} as commit {short}.",
-            args.path.display(),
-            project.name
-        ));
-        (upload.git_ref, Some(upload.commit))
-    };
-
-    let platforms = if args.platform.is_empty() {
-        let usual = match &args.git_ref {
-            Some(_) => Platform::Ios,
-            None => project.usual_platform(&args.path),
-        };
-        say(format!("Building for {usual}; --platform chooses another."));
-        vec![usual]
-    } else {
-        args.platform.clone()
-    };
-    let mut requested = Vec::with_capacity(platforms.len());
-    for platform in &platforms {
-        let mut preview = Requested::new(&client, project.id, &git_ref, *platform).await?;
-        // The branch may have moved on since: somebody else has uploaded.
-        if let Some(commit) = &commit
-            && preview.commit(&client).await? != *commit
-        {
-            preview = Requested::new(&client, project.id, commit, *platform).await?;
-        }
-        requested.push(preview);
+    let source = source(&client, &project, &args).await?;
+    let mut requested = Vec::new();
+    for platform in platforms(&project, &args) {
+        requested.push(request(&client, &project, &source, platform).await?);
     }
     if !args.no_wait {
-        let show_bars = !args.json && std::io::stderr().is_terminal();
-        let bars = follow::Bars::new(show_bars, !args.json);
-        let waits = requested.iter().map(|r| {
-            bars.follow(
-                &client,
-                r.platform,
-                &r.job_id,
-                &r.access,
-                r.estimated_seconds,
-            )
-        });
-        // Listens from here on, not from the first event.
-        let mut interrupt =
-            signal(SignalKind::interrupt()).or_internal("listen for an interrupt")?;
-        let outcomes = tokio::select! {
-            outcomes = futures::future::try_join_all(waits) => outcomes?,
-            _ = interrupt.recv() => {
-                drop(bars);
-                print_aside("\nNot waiting any longer. The server builds on; look here:");
-                for r in &requested {
-                    print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
-                }
-                return Ok(ExitCode::from(INTERRUPTED));
-            }
+        let Some(outcomes) = wait(&client, &requested, &args).await? else {
+            return Ok(ExitCode::from(INTERRUPTED));
         };
         for (request, outcome) in requested.iter_mut().zip(outcomes) {
             request.outcome = Some(outcome);
-        }
-        for request in &mut requested {
             // A failure is seen behind its own link; a new one would build again.
             if request.succeeded() {
                 request.renew_url(&client, project.id).await?;
@@ -161,14 +101,13 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
         }
     }
     if let Some(folder) = &args.output {
-        for request in requested
-            .iter_mut()
-            .filter(|r| r.outcome.as_ref().is_some_and(Outcome::succeeded))
-        {
+        let finished = |r: &&mut Requested| r.outcome.as_ref().is_some_and(Outcome::succeeded);
+        for request in requested.iter_mut().filter(finished) {
             request.saved_as = Some(request.save(&client, folder).await?);
         }
     }
-    print(&args, client.server(), &project, &git_ref, &requested)?;
+    let server = client.server();
+    print(&args, server, &project, &source.git_ref, &requested)?;
     Ok(if requested.iter().all(Requested::succeeded) {
         ExitCode::SUCCESS
     } else {
@@ -176,12 +115,115 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
     })
 }
 
+impl PreviewArgs {
+    /// Tells a person; a program reads the JSON.
+    fn say(&self, text: impl Display) {
+        if !self.json {
+            print_aside(text);
+        }
+    }
+}
+
+/// What is to be built.
+struct Source {
+    git_ref: String,
+    /// What the folder became, if it was uploaded.
+    commit: Option<String>,
+}
+
+/// Uploads the folder, or brings the linked repository up to date.
+async fn source(client: &Client, project: &Project, args: &PreviewArgs) -> Result<Source> {
+    if let Some(name) = &args.git_ref {
+        if project.is_linked() {
+            fetch(client, project, args).await;
+        }
+        return Ok(Source {
+            git_ref: name.clone(),
+            commit: None,
+        });
+    }
+    let upload = upload(client, project.id, &args.path).await?;
+    let short: String = upload.commit.chars().take(10).collect();
+    args.say(format_args!(
+        "Uploaded {} to project {} as commit {short}.",
+        args.path.display(),
+        project.name
+    ));
+    Ok(Source {
+        git_ref: upload.git_ref,
+        commit: Some(upload.commit),
+    })
+}
+
+fn platforms(project: &Project, args: &PreviewArgs) -> Vec<Platform> {
+    if !args.platform.is_empty() {
+        return args.platform.clone();
+    }
+    let usual = match &args.git_ref {
+        Some(_) => Platform::Ios,
+        None => project.usual_platform(&args.path),
+    };
+    args.say(format_args!(
+        "Building for {usual}; --platform chooses another."
+    ));
+    vec![usual]
+}
+
+async fn request(
+    client: &Client,
+    project: &Project,
+    source: &Source,
+    platform: Platform,
+) -> Result<Requested> {
+    let preview = Requested::new(client, project.id, &source.git_ref, platform).await?;
+    // The branch may have moved on since: somebody else has uploaded.
+    match &source.commit {
+        Some(commit) if preview.commit(client).await? != *commit => {
+            Requested::new(client, project.id, commit, platform).await
+        }
+        _ => Ok(preview),
+    }
+}
+
+/// Follows the builds to their ends, in the order in which they were
+/// requested; `None` when a person wants to wait no longer.
+async fn wait(
+    client: &Client,
+    requested: &[Requested],
+    args: &PreviewArgs,
+) -> Result<Option<Vec<Outcome>>> {
+    let show_bars = !args.json && std::io::stderr().is_terminal();
+    let bars = follow::Bars::new(show_bars, !args.json);
+    let waits = requested.iter().map(|r| {
+        bars.follow(
+            client,
+            r.platform,
+            &r.job_id,
+            &r.access,
+            r.estimated_seconds,
+        )
+    });
+    // Listens from here on, not from the first event.
+    let mut interrupt = signal(SignalKind::interrupt()).or_internal("listen for an interrupt")?;
+    tokio::select! {
+        outcomes = futures::future::try_join_all(waits) => outcomes.map(Some),
+        _ = interrupt.recv() => {
+            drop(bars);
+            print_aside("\nNot waiting any longer. The server builds on; look here:");
+            for r in requested {
+                print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
+            }
+            Ok(None)
+        }
+    }
+}
+
 /// What was pushed before is still there when the repository cannot be
 /// reached, so that is told and no reason to stop.
-async fn fetch(client: &Client, project: &Project, say: &impl Fn(String)) {
-    say(format!("Fetching the repository of {}.", project.name));
+async fn fetch(client: &Client, project: &Project, args: &PreviewArgs) {
+    args.say(format_args!("Fetching the repository of {}.", project.name));
     if let Err(e) = project.sync(client).await {
-        say(format!(
+        args.say(format_args!(
             "warning[{}]: the repository was not fetched: {}",
             e.code.as_str(),
             e.message
