@@ -92,6 +92,10 @@
 //! | | abuse/hostile/unwalled.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/unwalled.rs | the_disk_is_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/unwalled.rs | one_file_is_bounded | PREVIEW_BUILD_FAILED |
+//! | the same on a server that is not root | abuse/hostile/unprivileged.rs | restricted_builds_reach_nothing | refused |
+//! | | abuse/hostile/unprivileged.rs | isolated_builds_reach_nothing | refused |
+//! | | abuse/hostile/unprivileged.rs | restricted_builds_are_bounded | PREVIEW_BUILD_FAILED |
+//! | | abuse/hostile/unprivileged.rs | isolated_builds_are_bounded | PREVIEW_BUILD_FAILED |
 //! | a build outlives its job | build/endings.rs | a_build_over_its_time_is_killed_with_all_it_started | PREVIEW_TIMEOUT |
 //! | ... or its cancellation | build/endings.rs | a_cancelled_build_is_killed_with_all_it_started | CANCELLED |
 //! | | build/endings.rs | a_cancelled_build_without_a_sandbox_is_killed_with_all_it_started | CANCELLED |
@@ -139,5 +143,10 @@ mod http2;
 mod npm;
 #[path = "../cli/process.rs"]
 mod process;
+#[allow(dead_code, reason = "the tests of the command line use the rest")]
+#[path = "../cli/client.rs"]
+mod session;
 #[path = "../common/sources.rs"]
 mod sources;
+#[path = "../common/unprivileged.rs"]
+mod unprivileged;

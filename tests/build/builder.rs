@@ -356,6 +356,12 @@ impl Tree {
         self.files.insert(path.to_owned(), text.into());
     }
 
+    /// The names of its files, and what is in them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let files = self.files.iter();
+        files.map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+    }
+
     pub(crate) fn remove(&mut self, path: &str) -> Vec<u8> {
         let removed = self.files.remove(path);
         removed.unwrap_or_else(|| panic!("there is no {path}"))

@@ -5,6 +5,13 @@
 mod common;
 #[path = "../common/npm.rs"]
 mod npm;
+#[path = "../cli/process.rs"]
+mod process;
+#[allow(dead_code, reason = "the tests of the command line use the rest")]
+#[path = "../cli/client.rs"]
+mod session;
+#[path = "../common/unprivileged.rs"]
+mod unprivileged;
 
 mod builder;
 mod endings;
@@ -12,6 +19,7 @@ mod escapes;
 mod expo;
 mod failures;
 mod managers;
+mod ordinary;
 mod react_native;
 mod registry;
 mod restricted;

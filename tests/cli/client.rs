@@ -2,12 +2,16 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::common::{Answer, PASSWORD, client};
 use crate::process::{Home, Ran, Serving};
+
+/// No build of a test takes longer; a deadline, never a wait.
+const LONGEST: Duration = Duration::from_mins(9);
 
 /// Runs a command that reads something from its standard input.
 pub(crate) fn with_input(command: &mut Command, input: &str) -> Ran {
@@ -70,22 +74,39 @@ impl Session {
 
     /// A project of these files, uploaded.
     pub(crate) async fn project(&self, name: &str, files: &[(&str, &str)]) -> i64 {
+        let project = self.configured(name, &json!({})).await;
+        self.upload(project, files.iter().copied()).await;
+        project
+    }
+
+    /// A project without files, whose build is configured so.
+    pub(crate) async fn configured(&self, name: &str, config: &Value) -> i64 {
         let source = json!({"kind": "upload"});
-        let body = json!({"name": name, "source": source});
-        let project = self.post("/projects", &body, 201).await["id"]
-            .as_i64()
-            .expect("an id");
+        let body = json!({"name": name, "source": source, "config": config});
+        let project = self.post("/projects", &body, 201).await;
+        project["id"].as_i64().expect("an id")
+    }
+
+    /// Uploads these files as all there are.
+    pub(crate) async fn upload(
+        &self,
+        project: i64,
+        files: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>,
+    ) {
         let upload = self
             .request(Method::PUT, &format!("/projects/{project}/source/archive"))
             .header("content-type", "application/gzip")
             .body(archive(files));
         Answer::of(upload).await.expect(201);
-        project
     }
 
     /// Asks for a web preview of what was uploaded; its job id.
     pub(crate) async fn build(&self, project: i64) -> String {
-        let ask = json!({"project_id": project, "git_ref": "latest", "platform": "web"});
+        self.build_for(project, "web").await
+    }
+
+    pub(crate) async fn build_for(&self, project: i64, platform: &str) -> String {
+        let ask = json!({"project_id": project, "git_ref": "latest", "platform": platform});
         let token = self.post("/preview/token", &ask, 200).await["token"].clone();
         let accepted = self
             .post("/preview/build", &json!({"token": token}), 202)
@@ -117,23 +138,46 @@ impl Session {
         }
     }
 
-    /// Waits for the end of a build; its last status.
+    /// The whole log of a build.
+    pub(crate) async fn log(&self, job: &str) -> String {
+        let request = self.request(Method::GET, &format!("/preview/logs/{job}"));
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    }
+
+    /// Waits for the end of a build; its last status. A stream of events ends
+    /// with the client's patience: then there is another.
     pub(crate) async fn end_of(&self, job: &str) -> Value {
-        let path = format!("/preview/events/{job}");
-        self.follow(&path, "\"completed_at\":\"").await;
-        self.status(job).await
+        let end = Instant::now() + LONGEST;
+        loop {
+            let status = self.status(job).await;
+            if !status["completed_at"].is_null() {
+                return status;
+            }
+            assert!(Instant::now() < end, "{status}\n{}", self.log(job).await);
+            let request = self
+                .request(Method::GET, &format!("/preview/events/{job}"))
+                .header("accept", "text/event-stream");
+            let mut response = request.send().await.expect("a stream");
+            while let Ok(Some(chunk)) = response.chunk().await {
+                if String::from_utf8_lossy(&chunk).contains("\"completed_at\":\"") {
+                    break;
+                }
+            }
+        }
     }
 }
 
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+fn archive(files: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>) -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut tar = tar::Builder::new(gzip);
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();
+        let (name, content) = (name.as_ref(), content.as_ref());
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, name, content.as_bytes())
-            .expect("packed");
+        tar.append_data(&mut header, name, content).expect("packed");
     }
     let gzip = tar.into_inner().expect("packed");
     gzip.finish().expect("packed")

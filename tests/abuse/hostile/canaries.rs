@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::builder::{Builder, dependency_sets};
+use crate::builder::Builder;
 
 pub(super) struct Canaries {
     folder: tempfile::TempDir,
@@ -20,6 +20,37 @@ pub(super) struct Canaries {
     abstract_name: String,
     /// Names the processes that try to outlive their build.
     pub(super) marker: String,
+}
+
+/// The server that is built on, and where what it guards lies.
+pub(super) struct Target<'a> {
+    pub(super) process: u32,
+    pub(super) port: u16,
+    pub(super) data: &'a Path,
+    pub(super) npmrc: Option<&'a Path>,
+}
+
+impl<'a> Target<'a> {
+    /// The one in this process.
+    pub(super) fn of(builder: &'a Builder) -> Self {
+        let app = builder.app();
+        Self {
+            process: std::process::id(),
+            port: app.listening.get().expect("it listens").port(),
+            data: app.data.root(),
+            npmrc: app.config.builds.npmrc.as_deref(),
+        }
+    }
+}
+
+/// A part of the server's environment: set by cargo for tests alone, and by no
+/// sandbox.
+pub(super) fn environment() -> BTreeMap<String, String> {
+    let environment: BTreeMap<String, String> = std::env::vars()
+        .filter(|(name, value)| name.starts_with("CARGO_") && value.len() > 8)
+        .collect();
+    assert!(!environment.is_empty(), "tests run under cargo");
+    environment
 }
 
 impl Canaries {
@@ -52,31 +83,23 @@ impl Canaries {
     }
 
     /// What `attempts.cjs` is told to aim at.
-    pub(super) fn targets(&self, builder: &Builder, repository: &Path) -> Value {
-        let data = builder.app().data.root();
-        let listening = builder.app().listening.get().expect("it listens");
+    pub(super) fn targets(&self, server: &Target<'_>, repository: &Path) -> Value {
         let port = self.tcp.local_addr().expect("an address").port();
-        // Set by cargo for tests alone, and by no sandbox.
-        let environment: BTreeMap<String, String> = std::env::vars()
-            .filter(|(name, value)| name.starts_with("CARGO_") && value.len() > 8)
-            .collect();
-        assert!(!environment.is_empty(), "tests run under cargo");
         json!({
-            "environment": environment,
-            "server": std::process::id(),
-            "data": data,
-            "npmrc": builder.app().config.builds.npmrc,
+            "environment": environment(),
+            "server": server.process,
+            "data": server.data,
+            "npmrc": server.npmrc,
             "repository": repository,
             "socket": self.folder.path().join("socket"),
             "abstract": self.abstract_name,
-            "ports": [port, listening.port()],
+            "ports": [port, server.port],
             "marker": self.marker,
-            "outside": self.outside(builder),
+            "outside": self.outside(server.data),
         })
     }
 
-    fn outside(&self, builder: &Builder) -> Vec<PathBuf> {
-        let data = builder.app().data.root();
+    fn outside(&self, data: &Path) -> Vec<PathBuf> {
         let mut places: Vec<PathBuf> = [
             "/",
             "/usr",
@@ -114,22 +137,24 @@ impl Canaries {
     }
 
     /// Nobody came, nothing was written, nobody is left.
-    pub(super) fn assert_untouched(&self, builder: &Builder) {
+    pub(super) fn assert_untouched(&self, data: &Path) {
         assert!(self.tcp.accept().is_err(), "loopback was reached");
         assert!(self.socket.accept().is_err(), "the socket was reached");
         let reached = self.abstract_socket.accept().is_ok();
         assert!(!reached, "the abstract socket was reached");
         let victim = fs::read_to_string(self.folder.path().join("victim"));
         assert_eq!(victim.expect("the victim"), "untouched");
-        for place in self.outside(builder) {
+        for place in self.outside(data) {
             assert!(
                 !place.join("hostile").exists(),
                 "written in {}",
                 place.display()
             );
         }
-        for set in dependency_sets(builder) {
-            let shared = fs::read_to_string(set.join("0/ms/index.js")).expect("a module");
+        let sets = fs::read_dir(data.join("cache/preview_deps"));
+        for set in sets.into_iter().flatten().flatten() {
+            let shared = set.path().join("0/ms/index.js");
+            let shared = fs::read_to_string(shared).expect("a module");
             assert!(shared.contains("module.exports") && !shared.contains("hostile"));
         }
         assert_eq!(alive(&self.marker), Vec::<String>::new());

@@ -8,6 +8,7 @@ mod isolated;
 mod missing;
 mod reaching;
 mod restricted;
+mod unprivileged;
 mod unwalled;
 mod using_up;
 

@@ -7,12 +7,12 @@ use hivesync::config::Config;
 use hivesync::domain::preview::Platform;
 use hivesync::domain::project::ProjectConfig;
 
-use super::canaries::Canaries;
+use super::canaries::{Canaries, Target};
 use super::{Level, assert_others_build};
 use crate::builder::{Builder, Tree};
 
 /// As `attempts.cjs` names them.
-const ATTEMPTS: [&str; 19] = [
+pub(super) const ATTEMPTS: [&str; 19] = [
     "the environment of the server",
     "the environment of another process",
     "the memory of the server",
@@ -33,10 +33,27 @@ const ATTEMPTS: [&str; 19] = [
     "a device",
     "more rights",
 ];
-const OF_THE_BUILD: &str = "the dependencies it shares";
+pub(super) const OF_THE_BUILD: &str = "the dependencies it shares";
+
+/// The manifest of a project whose build script does the harm.
+pub(super) const BUILD_SCRIPT: &str = r#"{"name": "hostile", "dependencies": {"ms": "2.1.3"},
+    "scripts": {"build": "node attempts.cjs build"}}"#;
+
+/// ... whose bundler's configuration does it.
+pub(super) const BUNDLER: &str = r#"{"name": "hostile", "dependencies": {
+    "ms": "2.1.3", "expo": "file:./expo", "react-dom": "file:./expo",
+    "react-native-web": "file:./expo"}}"#;
+
+/// ... whose install script does it.
+pub(super) const INSTALL_SCRIPT: &str = r#"{"name": "hostile",
+    "dependencies": {"ms": "2.1.3"}, "scripts": {
+    "postinstall": "node attempts.cjs install",
+    "build": "mkdir dist && echo built > dist/index.html"}}"#;
+/// For `.npmrc`: npm shows what scripts say only when it is asked to.
+pub(super) const SHOW_SCRIPTS: &str = "foreground-scripts=true\n";
 
 /// Every attempt was made and refused in `stage`.
-fn assert_refused(log: &str, stage: &str, attempts: &[&str]) {
+pub(super) fn assert_refused(log: &str, stage: &str, attempts: &[&str]) {
     for attempt in attempts {
         let line = format!("hostile {stage} {attempt}: refused");
         assert!(log.contains(&line), "{line:?} is not in the log:\n{log}");
@@ -49,7 +66,7 @@ fn assert_refused(log: &str, stage: &str, attempts: &[&str]) {
 }
 
 /// What the operator tells the package managers, and no build.
-const CREDENTIAL: &str = "hive-credential-of-the-registry";
+pub(super) const CREDENTIAL: &str = "hive-credential-of-the-registry";
 
 fn lend_a_credential(config: &mut Config) {
     let path = config.data_dir.join("hostile.npmrc");
@@ -72,7 +89,7 @@ async fn scene(level: Level, canaries: &Canaries, manifest: &str) -> (Builder, T
     builder.upload(other, &secret).await;
     let repository = builder.app().data.repo(other);
     let mut tree = Tree::folder("tests/fixtures/hostile");
-    let mut targets = canaries.targets(&builder, &repository);
+    let mut targets = canaries.targets(&Target::of(&builder), &repository);
     targets["credential"] = CREDENTIAL.into();
     tree.put("targets.json", &targets.to_string());
     tree.put("package.json", manifest);
@@ -81,9 +98,7 @@ async fn scene(level: Level, canaries: &Canaries, manifest: &str) -> (Builder, T
 
 pub(super) async fn from_the_build_script(level: Level, name: &str) {
     let canaries = Canaries::new(name);
-    let manifest = r#"{"name": "hostile", "dependencies": {"ms": "2.1.3"},
-        "scripts": {"build": "node attempts.cjs build"}}"#;
-    let (builder, tree) = scene(level, &canaries, manifest).await;
+    let (builder, tree) = scene(level, &canaries, BUILD_SCRIPT).await;
     let project = level.project(&builder).await;
     let commit = builder.upload(project, &tree).await;
     let id = builder.request(project, &commit, Platform::Web).await;
@@ -91,16 +106,13 @@ pub(super) async fn from_the_build_script(level: Level, name: &str) {
     let built = builder.success(&id).await;
     assert_refused(&built.log, "build", &ATTEMPTS);
     assert_refused(&built.log, "build", &[OF_THE_BUILD]);
-    canaries.assert_untouched(&builder);
+    canaries.assert_untouched(builder.app().data.root());
     builder.stop().await;
 }
 
 pub(super) async fn from_the_bundlers_configuration(level: Level, name: &str) {
     let canaries = Canaries::new(name);
-    let manifest = r#"{"name": "hostile", "dependencies": {
-        "ms": "2.1.3", "expo": "file:./expo", "react-dom": "file:./expo",
-        "react-native-web": "file:./expo"}}"#;
-    let (builder, tree) = scene(level, &canaries, manifest).await;
+    let (builder, tree) = scene(level, &canaries, BUNDLER).await;
     let project = level.project(&builder).await;
     for platform in [Platform::Ios, Platform::Web] {
         let (code, message, log) = builder.failure(project, &tree, platform).await;
@@ -110,19 +122,15 @@ pub(super) async fn from_the_bundlers_configuration(level: Level, name: &str) {
             assert_refused(&log, stage, &[OF_THE_BUILD]);
         }
     }
-    canaries.assert_untouched(&builder);
+    canaries.assert_untouched(builder.app().data.root());
     assert_others_build(&builder, level).await;
     builder.stop().await;
 }
 
 pub(super) async fn from_the_install_script(level: Level, name: &str) {
     let canaries = Canaries::new(name);
-    let manifest = r#"{"name": "hostile", "dependencies": {"ms": "2.1.3"}, "scripts": {
-        "postinstall": "node attempts.cjs install",
-        "build": "mkdir dist && echo built > dist/index.html"}}"#;
-    let (builder, mut tree) = scene(level, &canaries, manifest).await;
-    // npm shows what scripts say only when it is asked to.
-    tree.put(".npmrc", "foreground-scripts=true\n");
+    let (builder, mut tree) = scene(level, &canaries, INSTALL_SCRIPT).await;
+    tree.put(".npmrc", SHOW_SCRIPTS);
     let scripts = ProjectConfig {
         install_scripts: true,
         ..ProjectConfig::default()
@@ -139,6 +147,6 @@ pub(super) async fn from_the_install_script(level: Level, name: &str) {
         "{}",
         built.log
     );
-    canaries.assert_untouched(&builder);
+    canaries.assert_untouched(builder.app().data.root());
     builder.stop().await;
 }

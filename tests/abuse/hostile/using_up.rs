@@ -43,14 +43,15 @@ async fn killed_for(
     builder.stop().await;
 }
 
-pub(super) async fn memory(level: Level, marker: &str) {
-    let script = r#"node -e "
+pub(super) const MEMORY: &str = r#"node -e "
 const kept = [];
 while (kept.length < 60) kept.push(Buffer.alloc(16 << 20, 1));
 setTimeout(() => {}, 60000);
 " MARKER"#;
+
+pub(super) async fn memory(level: Level, marker: &str) {
     let set = |limits: &mut BuildLimits| limits.memory_bytes = 400 * MB;
-    killed_for(level, set, script, "BUILD_MEMORY_MB", marker).await;
+    killed_for(level, set, MEMORY, "BUILD_MEMORY_MB", marker).await;
 }
 
 /// Each process is small; it is their number that counts.
@@ -63,28 +64,30 @@ wait"#;
     killed_for(level, set, script, "BUILD_MEMORY_MB", marker).await;
 }
 
-pub(super) async fn processes(level: Level, marker: &str) {
-    // Half of them leave their parent and their session at once.
-    let script = r"n=0
+/// Half of them leave their parent and their session at once.
+pub(super) const PROCESSES: &str = r"n=0
 while [ $n -lt 400 ]; do
   n=$((n+1))
   sh -c 'sleep 60; :' MARKER > /dev/null 2>&1 &
   (setsid sh -c 'sleep 60; :' MARKER > /dev/null 2>&1 &)
 done
 sleep 60";
+
+pub(super) async fn processes(level: Level, marker: &str) {
     let set = |limits: &mut BuildLimits| limits.processes = 120;
-    killed_for(level, set, script, "BUILD_PROCESSES", marker).await;
+    killed_for(level, set, PROCESSES, "BUILD_PROCESSES", marker).await;
 }
 
-pub(super) async fn disk(level: Level, marker: &str) {
-    let script = r"n=0
+pub(super) const DISK: &str = r"n=0
 while [ $n -lt 40 ]; do
   n=$((n+1))
   head -c 8000000 /dev/zero > filler-$n
 done
 sleep 60";
+
+pub(super) async fn disk(level: Level, marker: &str) {
     let set = |limits: &mut BuildLimits| limits.disk_bytes = 64 * MB;
-    killed_for(level, set, script, "BUILD_DISK_MB", marker).await;
+    killed_for(level, set, DISK, "BUILD_DISK_MB", marker).await;
 }
 
 /// They take no blocks, but a disk has only so many of them.
