@@ -1,11 +1,14 @@
 //! Bytes that lie in open files of this machine: how a bundle comes into the
 //! store, and how it is read where the store is on this disk.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, IoSliceMut, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+use rustix::io::{ReadWriteFlags, preadv2};
 
 /// A stretch of an open file. As long as it is held its bytes can be read,
 /// whatever happens to the file's name.
@@ -61,6 +64,13 @@ impl Extents {
     #[must_use]
     pub fn as_slice(&self) -> &[Extent] {
         &self.extents
+    }
+
+    /// How many open files they lie in.
+    #[must_use]
+    pub fn count_files(&self) -> usize {
+        let files = self.extents.iter().map(|extent| Arc::as_ptr(&extent.file));
+        files.collect::<HashSet<_>>().len()
     }
 
     pub fn push(&mut self, extent: Extent) {
@@ -142,10 +152,33 @@ impl Reader {
         }
         Ok(filled)
     }
-}
 
-impl Read for Reader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Fills `buffer` with the next bytes, as far as they can be had without
+    /// waiting for the disk: what the system's cache has. Where that cannot be
+    /// told, or something is wrong, nothing; [`Reader::fill`] goes on from there.
+    pub fn fill_cached(&mut self, buffer: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_by(&mut buffer[filled..], read_cached) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => filled += read,
+            }
+        }
+        filled
+    }
+
+    /// How many bytes follow.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.extents.size.saturating_sub(self.position)
+    }
+
+    /// One read, by a function that reads a file at an offset.
+    fn read_by(
+        &mut self,
+        buffer: &mut [u8],
+        read_at: impl FnOnce(&File, &mut [u8], u64) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let Some(extent) = self.extents.extents.get(self.index) else {
             return Ok(0);
         };
@@ -155,7 +188,7 @@ impl Read for Reader {
         let left = extent.len() - self.within;
         let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let at = extent.range.start + self.within;
-        let read = match extent.file.read_at(&mut buffer[..wanted], at)? {
+        let read = match read_at(&extent.file, &mut buffer[..wanted], at)? {
             // Somebody has cut the file: what was promised cannot be kept.
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => read as u64,
@@ -167,6 +200,17 @@ impl Read for Reader {
             self.within = 0;
         }
         Ok(usize::try_from(read).unwrap_or(wanted))
+    }
+}
+
+fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut buffers = [IoSliceMut::new(buffer)];
+    Ok(preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT)?)
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_by(buffer, FileExt::read_at)
     }
 }
 
@@ -244,6 +288,13 @@ mod tests {
             let mut found = vec![0; usize::try_from(length).unwrap()];
             let filled = reader.fill(&mut found).unwrap();
             prop_assert_eq!(&found[..filled], expected);
+
+            // What the cache does not give, a read does.
+            reader.seek(SeekFrom::Start(from)).unwrap();
+            let cached = reader.fill_cached(&mut found);
+            let filled = cached + reader.fill(&mut found[cached..]).unwrap();
+            prop_assert_eq!(&found[..filled], expected);
+            prop_assert_eq!(reader.left(), (bytes.len() as u64).saturating_sub(from + length));
         }
     }
 

@@ -30,7 +30,7 @@ use crate::error::{Context, Result};
 
 /// A blob's name, `previews/<project_id>/<job_id>/bundle.zip`: never made
 /// from text that a user chose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BlobKey(String);
 
 impl BlobKey {
@@ -99,7 +99,7 @@ pub trait Blobs: Send + Sync {
     /// what [`Blobs::head`] and [`Blobs::read`] tell in one, and readable to the
     /// end even when the blob is deleted meanwhile. `NOT_FOUND` when there is
     /// no such blob.
-    async fn on_disk(&self, key: &BlobKey) -> Result<Option<Extents>>;
+    async fn on_disk(&self, key: &BlobKey) -> Result<Option<Arc<Extents>>>;
 
     /// Deleting what is absent is no error.
     async fn delete(&self, key: &BlobKey) -> Result<()>;

@@ -120,7 +120,7 @@ impl Blobs for ObjectBlobs {
             .boxed())
     }
 
-    async fn on_disk(&self, _: &BlobKey) -> Result<Option<Extents>> {
+    async fn on_disk(&self, _: &BlobKey) -> Result<Option<Arc<Extents>>> {
         Ok(None)
     }
 

@@ -11,15 +11,16 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use tokio::task::JoinHandle;
 
 use crate::blobs::extent::{Extent, Extents, Reader};
 use crate::error::{Code, Context, Error, Result};
 use crate::http::error::ApiError;
 
-/// Bytes of a piece on its way from the disk to the network.
-const PIECE: usize = 512 * 1024;
+/// Bytes of a piece on its way from the disk to the network: few enough to be in
+/// the processor's cache still when the network takes them.
+const PIECE: usize = 256 * 1024;
 
 /// What of a representation the client is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,38 +155,69 @@ pub fn stream(file: File, range: Range<u64>) -> Body {
     extents([Extent { file, range }].into_iter().collect())
 }
 
-/// Bytes from local files, read in big pieces, the next one while the last is
-/// on its way.
+/// Bytes from local files. What the system's cache has is sent as it is read;
+/// the rest is read where it may block, the next piece while the last is on its
+/// way.
 pub fn extents(bytes: Extents) -> Body {
-    Body::from_stream(pieces(bytes))
+    let mut reader = bytes.reader();
+    match cached_piece(&mut reader) {
+        Some(whole) if reader.left() == 0 => Body::from(whole),
+        first => Body::from_stream(pieces(first, reader)),
+    }
 }
 
-fn pieces(bytes: Extents) -> impl Stream<Item = Result<Bytes>> {
-    let left = bytes.size();
-    let first = read_ahead(bytes.reader(), left);
-    stream::try_unfold(Some((first, left)), |state| async move {
-        let Some((reading, left)) = state else {
-            return Ok(None);
-        };
-        let (reader, bytes) = reading.await.or_internal("read a file")??;
-        let left = left - bytes.len() as u64;
-        let next = (left > 0).then(|| (read_ahead(reader, left), left));
-        Ok(Some((bytes, next)))
-    })
+/// How the next piece comes.
+enum Next {
+    Read(Reader),
+    /// It is being read by a thread that may block.
+    Awaited(JoinHandle<Result<(Reader, Bytes)>>),
 }
 
-type Reading = JoinHandle<Result<(Reader, Bytes)>>;
+/// The rest after `first`.
+fn pieces(first: Option<Bytes>, reader: Reader) -> impl Stream<Item = Result<Bytes>> {
+    let first = stream::iter(first.map(Ok));
+    first.chain(stream::try_unfold(Next::Read(reader), next_piece))
+}
 
-fn read_ahead(mut reader: Reader, left: u64) -> Reading {
+async fn next_piece(next: Next) -> Result<Option<(Bytes, Next)>> {
+    let reading = match next {
+        Next::Read(reader) if reader.left() == 0 => return Ok(None),
+        Next::Read(mut reader) => match cached_piece(&mut reader) {
+            Some(piece) => return Ok(Some((piece, Next::Read(reader)))),
+            None => read_apart(reader),
+        },
+        Next::Awaited(reading) => reading,
+    };
+    let (reader, piece) = reading.await.or_internal("read a file")??;
+    let next = if reader.left() > 0 {
+        Next::Awaited(read_apart(reader))
+    } else {
+        Next::Read(reader)
+    };
+    Ok(Some((piece, next)))
+}
+
+/// The next piece, or as much of it as can be had at once; `None` for nothing.
+fn cached_piece(reader: &mut Reader) -> Option<Bytes> {
+    let mut piece = vec![0; length_of_next(reader)];
+    let filled = reader.fill_cached(&mut piece);
+    piece.truncate(filled);
+    (filled > 0).then(|| Bytes::from(piece))
+}
+
+fn read_apart(mut reader: Reader) -> JoinHandle<Result<(Reader, Bytes)>> {
     tokio::task::spawn_blocking(move || {
-        let wanted = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-        let mut bytes = vec![0; wanted];
+        let mut piece = vec![0; length_of_next(&reader)];
         // A file that became shorter is an error: the promised length cannot be
         // kept, so the connection is cut instead.
-        let filled = reader.fill(&mut bytes).or_internal("read a file")?;
-        bytes.truncate(filled);
-        Ok((reader, Bytes::from(bytes)))
+        let filled = reader.fill(&mut piece).or_internal("read a file")?;
+        piece.truncate(filled);
+        Ok((reader, Bytes::from(piece)))
     })
+}
+
+fn length_of_next(reader: &Reader) -> usize {
+    usize::try_from(reader.left()).map_or(PIECE, |left| left.min(PIECE))
 }
 
 #[cfg(test)]

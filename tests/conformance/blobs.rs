@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use hivesync::blobs::local::LocalBlobs;
 use hivesync::blobs::store::ObjectBlobs;
-use hivesync::blobs::{BlobKey, Blobs, Extent, Extents, Part, PartName};
+use hivesync::blobs::{BlobKey, Blobs, Extent, Part, PartName};
 use hivesync::clock::SystemEntropy;
 use hivesync::domain::{JobId, ProjectId};
 use hivesync::error::Code;
@@ -74,6 +74,7 @@ run_for_every_adapter!(
     parts_are_put_one_after_the_other,
     a_bundle_of_the_shelf_s_parts_reads_the_same,
     an_opened_blob_outlives_its_deletion,
+    a_blob_that_is_replaced_is_read_anew,
 );
 
 pub(crate) fn key(project: i64) -> BlobKey {
@@ -315,13 +316,28 @@ async fn an_opened_blob_outlives_its_deletion(port: &dyn Blobs, folder: &Path) {
     let (path, bytes) = file(folder, 600_000);
     let key = key(1);
     port.put_file(&key, &path).await.unwrap();
-    let opened: Option<Extents> = port.on_disk(&key).await.unwrap();
+    let opened = port.on_disk(&key).await.unwrap();
     port.delete(&key).await.unwrap();
     // An adapter elsewhere has nothing on this disk.
     if let Some(opened) = opened {
         let mut found = Vec::new();
-        std::io::Read::read_to_end(&mut opened.reader(), &mut found).unwrap();
+        let mut reader = opened.slice(0..opened.size()).reader();
+        std::io::Read::read_to_end(&mut reader, &mut found).unwrap();
         assert!(found == bytes);
         assert_eq!(port.on_disk(&key).await.unwrap_err().code, Code::NotFound);
+    }
+}
+
+async fn a_blob_that_is_replaced_is_read_anew(port: &dyn Blobs, folder: &Path) {
+    let key = key(1);
+    for size in [600_000, 20] {
+        let (path, bytes) = file(folder, size);
+        port.put_file(&key, &path).await.unwrap();
+        for _ in 0..2 {
+            assert!(read(port, &key, 0..size as u64).await == bytes);
+        }
+        if let Some(opened) = port.on_disk(&key).await.unwrap() {
+            assert_eq!(opened.size(), size as u64);
+        }
     }
 }

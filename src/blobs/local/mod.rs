@@ -25,6 +25,7 @@
 //! `bundle.zip`, as earlier versions wrote them, are read as well.
 
 mod index;
+mod opened;
 mod put;
 mod shelf;
 
@@ -42,6 +43,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use self::index::Index;
+use self::opened::Opened;
 use super::extent::{Extent, Extents, Reader};
 use super::part::{Part, Shelf};
 use super::{BlobInfo, BlobKey, Blobs};
@@ -68,6 +70,7 @@ pub struct LocalBlobs {
     root: PathBuf,
     /// Tells puts under way apart.
     puts: Arc<AtomicU64>,
+    opened: Arc<Opened>,
 }
 
 impl LocalBlobs {
@@ -84,6 +87,7 @@ impl LocalBlobs {
         Ok(Self {
             root: root.to_owned(),
             puts: Arc::default(),
+            opened: Arc::default(),
         })
     }
 
@@ -92,6 +96,23 @@ impl LocalBlobs {
         let blob = self.root.join(key.as_str());
         blob.parent().map_or(blob.clone(), Path::to_owned)
     }
+
+    /// Does what changes a blob. Nobody is given the old one when it is over,
+    /// even if it failed halfway, or the caller has gone.
+    async fn change(
+        &self,
+        verb: &str,
+        key: &BlobKey,
+        work: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let (opened, changed) = (Arc::clone(&self.opened), key.clone());
+        off_thread(verb, key, move || {
+            let done = work();
+            opened.forget(&changed);
+            done
+        })
+        .await
+    }
 }
 
 #[async_trait]
@@ -99,7 +120,7 @@ impl Blobs for LocalBlobs {
     async fn put(&self, key: &BlobKey, parts: &[Part]) -> Result<()> {
         let target = put::Target::new(&self.root, self.folder(key), &self.puts);
         let parts = parts.to_vec();
-        off_thread("store", key, move || target.put(&parts)).await
+        self.change("store", key, move || target.put(&parts)).await
     }
 
     async fn shelf(&self, project: ProjectId) -> Result<Arc<dyn Shelf>> {
@@ -135,10 +156,14 @@ impl Blobs for LocalBlobs {
         .boxed())
     }
 
-    async fn on_disk(&self, key: &BlobKey) -> Result<Option<Extents>> {
-        let folder = self.folder(key);
-        let opened = off_thread("open", key, move || open(&folder)).await?;
-        match opened {
+    async fn on_disk(&self, key: &BlobKey) -> Result<Option<Arc<Extents>>> {
+        if let Some(extents) = self.opened.find(key) {
+            return Ok(Some(extents));
+        }
+        let (folder, name) = (self.folder(key), key.clone());
+        let opened = Arc::clone(&self.opened);
+        let open = move || opened.open(&name, || open(&folder));
+        match off_thread("open", key, open).await? {
             Some(extents) => Ok(Some(extents)),
             None => Err(Error::new(
                 Code::NotFound,
@@ -149,7 +174,7 @@ impl Blobs for LocalBlobs {
 
     async fn delete(&self, key: &BlobKey) -> Result<()> {
         let folder = self.folder(key);
-        off_thread("delete", key, move || delete(&folder)).await
+        self.change("delete", key, move || delete(&folder)).await
     }
 
     async fn list(&self) -> Result<Vec<BlobInfo>> {

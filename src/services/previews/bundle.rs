@@ -1,5 +1,7 @@
 //! Handing the finished bundle out.
 
+use std::sync::Arc;
+
 use super::{Reader, expired, open};
 use crate::app::App;
 use crate::blobs::{BlobKey, Extents};
@@ -17,7 +19,7 @@ pub struct Opened {
 /// Where its bytes come from.
 pub enum Bytes {
     /// The blob store keeps it in files of this machine.
-    Local(Extents),
+    Local(Arc<Extents>),
     /// It is streamed through the blob store's port.
     Stored(BlobKey),
 }

@@ -100,7 +100,7 @@ async fn relatives(app: &App, preview: &Preview) -> Result<Vec<PathBuf>> {
 async fn fetch(app: &App, preview: &Preview) -> Result<Extents> {
     let key = BlobKey::bundle(preview.project_id, &preview.id);
     if let Some(zip) = app.blobs.on_disk(&key).await.map_err(gone)? {
-        return Ok(zip);
+        return Ok(Extents::clone(&zip));
     }
     let what = "copy a web bundle to this machine";
     let info = app.blobs.head(&key).await?.ok_or_else(expired)?;
