@@ -37,7 +37,7 @@ pub(crate) async fn serve(arguments: &[String]) -> Result<()> {
         return Err("serve-queue DATA_DIR PORT".into());
     };
     let config = config(Path::new(data), port)?;
-    hivesync::cli::logging::start(&config.log)?;
+    let _gathering = hivesync::cli::logging::start(&config.log)?;
     let random = Arc::new(SystemEntropy::new());
     let app = App::start(config, Arc::new(SystemClock), random).await?;
     let life = app.lifecycle.clone();

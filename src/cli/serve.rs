@@ -73,7 +73,7 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
     let random = Arc::new(SystemEntropy::new());
     let loaded = Config::load(&Sources::of_process()?, random.as_ref())?;
     let config = loaded.config;
-    logging::start(&config.log)?;
+    let _gathering = logging::start(&config.log)?;
     warn_of_unknown(&loaded.report);
 
     // Both addresses first: a port that is taken or a second server must be

@@ -4,8 +4,9 @@
 //! level, service, the event's fields, and of the spans around it the ids of
 //! request and job.
 
+mod lines;
+
 use std::fmt;
-use std::io::Write;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -18,12 +19,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Log, LogFormat};
 use crate::error::{Error, Result};
+use lines::Lines;
 
-/// Starts the log of this process.
+pub use lines::Gathering;
+
+/// Starts the log of this process. Until what it answers is dropped a line may
+/// be some milliseconds late.
 ///
 /// # Errors
 /// `INVALID_INPUT` for a `LOG_LEVEL` that is no level and no filter.
-pub fn start(log: &Log) -> Result<()> {
+pub fn start(log: &Log) -> Result<Gathering> {
     let filter = EnvFilter::try_new(&log.level).map_err(|e| {
         Error::invalid(
             "LOG_LEVEL",
@@ -37,16 +42,21 @@ pub fn start(log: &Log) -> Result<()> {
         .filter_map(|library| format!("{library}=info").parse().ok())
         .fold(filter, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
+    let (lines, gathering) = Lines::start(std::io::stdout())?;
     match log.format {
         LogFormat::Text => registry
-            .with(tracing_subscriber::fmt::layer().with_ansi(super::output::colours()))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_ansi(super::output::colours())
+                    .with_writer(lines),
+            )
             .init(),
-        LogFormat::Json => registry.with(JsonLines).init(),
+        LogFormat::Json => registry.with(JsonLines(lines)).init(),
     }
-    Ok(())
+    Ok(gathering)
 }
 
-struct JsonLines;
+struct JsonLines(Lines);
 
 /// A span's fields, kept with it.
 struct SpanFields(Map<String, Value>);
@@ -99,10 +109,10 @@ where
             }
         }
         event.record(&mut Fields(&mut line));
-        // A log that nobody can read any more must not stop the server.
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        self.0
+            .take(text.as_bytes(), lines::is_urgent(*meta.level()));
     }
 }
 
