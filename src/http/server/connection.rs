@@ -14,13 +14,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 
 use super::Limits;
 use super::asked::Asked;
 use super::io::{Notes, Patient};
+use super::pulse::Running;
 use crate::error::Code;
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
@@ -72,7 +71,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let notes = Notes::default();
-    notes.unread().note();
+    notes.unread.note();
     let mut stream = Patient::new(stream, stall, notes);
     // A client that is gone, or takes too long, needs no refusal.
     let _ = tokio::time::timeout(FAREWELL, async {
@@ -94,7 +93,7 @@ impl Protocol {
         builder
             .http1()
             .timer(TokioTimer::new())
-            // Its clock runs on quiet connections, too; ours ([`idle`]) only
+            // Its clock runs on quiet connections, too; ours ([`Pulse`]) only
             // from a head's first byte.
             .header_read_timeout(None)
             .max_buf_size(HEAD);
@@ -119,15 +118,15 @@ impl Protocol {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (busy, mut running) = watch::channel(0_usize);
         let notes = Notes::default();
-        let unread = notes.unread().clone();
+        let Notes { unread, pulse } = notes.clone();
+        let requests = pulse.clone();
         let pace = self.limits.body;
-        let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes.clone()));
+        let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let request = request.map(|body| Asked::new(body, unread.clone(), pace));
-            let running = Running::begin(&busy);
+            let running = requests.begin();
             let answer = router.clone().oneshot(request);
             async move {
                 let response = answer.await?;
@@ -138,12 +137,13 @@ impl Protocol {
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
             () = life.stopping().cancelled() => {}
-            () = idle(&mut running, &notes, self.limits.header, self.limits.idle) => {}
+            () = pulse.stopped(self.limits.header, self.limits.idle) => {}
         }
+        pulse.restart();
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection.as_mut() => report(ended),
-            () = idle(&mut running, &notes, FAREWELL, FAREWELL) => {}
+            () = pulse.stopped(FAREWELL, FAREWELL) => {}
             () = life.halting().cancelled() => {}
         }
     }
@@ -153,58 +153,6 @@ impl Protocol {
 fn report(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = ended {
         tracing::debug!(error, "a connection ended with an error");
-    }
-}
-
-/// Returns when the connection has been quiet, or at the head of a request,
-/// for longer than its limit.
-async fn idle(
-    running: &mut watch::Receiver<usize>,
-    notes: &Notes,
-    header: Duration,
-    idle: Duration,
-) {
-    // A new connection shall say what it wants.
-    let mut deadline = Instant::now() + header;
-    let mut in_head = true;
-    loop {
-        // Only `changed` marks a change as seen: a request that came and went
-        // before this loop first ran must still end the wait for its head.
-        let quiet = *running.borrow() == 0;
-        tokio::select! {
-            () = sleep_until(deadline), if quiet => return,
-            // Only the first byte counts: a head that trickles in has no more
-            // time than another.
-            () = notes.heard(), if quiet && !in_head => {
-                in_head = true;
-                deadline = deadline.min(Instant::now() + header);
-            }
-            changed = running.changed() => {
-                if changed.is_err() {
-                    // The connection has dropped its service: it is ending.
-                    return;
-                }
-                in_head = false;
-                notes.forget();
-                deadline = Instant::now() + idle;
-            }
-        }
-    }
-}
-
-/// A request under way, from its head to the last byte of its answer.
-struct Running(watch::Sender<usize>);
-
-impl Running {
-    fn begin(busy: &watch::Sender<usize>) -> Self {
-        busy.send_modify(|n| *n += 1);
-        Self(busy.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.send_modify(|n| *n -= 1);
     }
 }
 

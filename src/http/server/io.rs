@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::pulse::Pulse;
 
 /// How long, and for how many bytes, a connection is still read from after our
 /// side was closed on a client that was still sending.
@@ -30,25 +30,8 @@ pub(super) struct Patient<S> {
 /// What the stream and the requests on it tell each other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
-    unread: Unread,
-    heard: Arc<Notify>,
-}
-
-impl Notes {
-    /// See [`Unread`].
-    pub(super) fn unread(&self) -> &Unread {
-        &self.unread
-    }
-
-    /// Returns when the client has said something since the last call.
-    pub(super) async fn heard(&self) {
-        self.heard.notified().await;
-    }
-
-    /// What the client has said until now was the request that is answered.
-    pub(super) fn forget(&self) {
-        let _ = self.heard.notified().now_or_never();
-    }
+    pub(super) unread: Unread,
+    pub(super) pulse: Pulse,
 }
 
 /// Whether the client may still be sending what nobody reads.
@@ -111,8 +94,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.notes.heard.notify_one();
+        if polled.is_pending() {
+            self.notes.pulse.waits();
+        } else if buffer.filled().len() > before {
+            self.notes.pulse.heard();
         }
         polled
     }
@@ -202,7 +187,7 @@ mod tests {
             answer
         });
         let notes = Notes::default();
-        notes.unread().note();
+        notes.unread.note();
         let mut stream = Patient::new(ours, Duration::from_secs(5), notes);
         stream.write_all(b"refused").await.expect("written");
         stream.shutdown().await.expect("closed");

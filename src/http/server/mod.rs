@@ -8,6 +8,7 @@ mod connection;
 mod crowd;
 mod io;
 pub mod listen;
+mod pulse;
 
 use std::io::ErrorKind;
 use std::sync::Arc;

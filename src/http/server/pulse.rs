@@ -1,0 +1,193 @@
+//! Whether a connection is quiet, and since when. The stream and the requests
+//! on it note what happens by storing a number; a timer reads the numbers when
+//! a deadline is near. So a request wakes nobody, however many come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// Never, as a time of [`State`].
+const NEVER: u64 = 0;
+
+/// One connection's. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Pulse(Arc<State>);
+
+/// Times are microseconds from `born`, which is 1.
+#[derive(Debug)]
+struct State {
+    born: Instant,
+    /// Requests from their heads to the last bytes of their answers.
+    running: AtomicUsize,
+    /// When the last of them ended.
+    quiet: AtomicU64,
+    /// When the head of a request began that has not come in whole.
+    head: AtomicU64,
+    /// The client has begun a head and lets us wait for the rest.
+    waits: Notify,
+}
+
+/// A request under way, until it is dropped.
+pub(super) struct Running(Pulse);
+
+impl Default for Pulse {
+    /// A new connection shall say what it wants.
+    fn default() -> Self {
+        Self(Arc::new(State {
+            born: Instant::now(),
+            running: AtomicUsize::new(0),
+            quiet: AtomicU64::new(NEVER),
+            head: AtomicU64::new(1),
+            waits: Notify::new(),
+        }))
+    }
+}
+
+impl Pulse {
+    /// Counts from now on, as if the connection were new.
+    pub(super) fn restart(&self) {
+        self.0.quiet.store(NEVER, Ordering::SeqCst);
+        self.0.head.store(self.now(), Ordering::SeqCst);
+    }
+
+    /// Bytes came. Only the first of a head count: one that trickles in has no
+    /// more time than another.
+    pub(super) fn heard(&self) {
+        if self.is_quiet() && self.0.head.load(Ordering::SeqCst) == NEVER {
+            self.0.head.store(self.now(), Ordering::SeqCst);
+        }
+    }
+
+    /// No more bytes came though they were asked for.
+    pub(super) fn waits(&self) {
+        if self.is_quiet() && self.0.head.load(Ordering::SeqCst) != NEVER {
+            self.0.waits.notify_one();
+        }
+    }
+
+    /// A head was whole, and its request begins.
+    pub(super) fn begin(&self) -> Running {
+        self.0.running.fetch_add(1, Ordering::SeqCst);
+        self.0.head.store(NEVER, Ordering::SeqCst);
+        Running(self.clone())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.0.running.load(Ordering::SeqCst) == 0
+    }
+
+    fn now(&self) -> u64 {
+        let age = self.0.born.elapsed().as_micros();
+        u64::try_from(age).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn at(&self, time: u64) -> Instant {
+        self.0.born + Duration::from_micros(time - 1)
+    }
+
+    /// Returns when the connection has been quiet, or at the head of a request,
+    /// for longer than its limit.
+    pub(super) async fn stopped(&self, header: Duration, idle: Duration) {
+        loop {
+            let now = Instant::now();
+            let look = match self.deadline(header, idle) {
+                // What ends later has its limit later, too.
+                None => now + idle,
+                Some(deadline) if deadline <= now => return,
+                Some(deadline) => deadline,
+            };
+            tokio::select! {
+                () = sleep_until(look) => {}
+                () = self.0.waits.notified() => {}
+            }
+        }
+    }
+
+    /// When the limit is reached if nothing happens; `None` while a request
+    /// runs.
+    fn deadline(&self, header: Duration, idle: Duration) -> Option<Instant> {
+        if !self.is_quiet() {
+            return None;
+        }
+        let since = |time: &AtomicU64, limit| match time.load(Ordering::SeqCst) {
+            NEVER => None,
+            time => Some(self.at(time) + limit),
+        };
+        let (quiet, head) = (since(&self.0.quiet, idle), since(&self.0.head, header));
+        quiet.into_iter().chain(head).min()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Pulse(state) = &self.0;
+        // In this order: who sees that none runs sees since when.
+        state.head.store(NEVER, Ordering::SeqCst);
+        state.quiet.store(self.0.now(), Ordering::SeqCst);
+        state.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: Duration = Duration::from_secs(20);
+    const IDLE: Duration = Duration::from_secs(75);
+
+    /// The deadline counts `limit` from when `step` is done.
+    fn assert_counts(pulse: &Pulse, limit: Duration, step: impl FnOnce()) {
+        // Times are kept in whole microseconds.
+        let before = Instant::now()
+            .checked_sub(Duration::from_micros(1))
+            .unwrap();
+        step();
+        let after = Instant::now();
+        let deadline = pulse.deadline(HEADER, IDLE).unwrap();
+        assert!((before + limit..=after + limit).contains(&deadline));
+    }
+
+    #[test]
+    fn a_new_connection_has_the_time_for_a_head() {
+        let pulse = Pulse::default();
+        let deadline = pulse.0.born + HEADER;
+        assert_eq!(pulse.deadline(HEADER, IDLE), Some(deadline));
+        pulse.heard();
+        pulse.waits();
+        assert_eq!(pulse.deadline(HEADER, IDLE), Some(deadline));
+        assert_counts(&pulse, HEADER, || pulse.restart());
+    }
+
+    #[test]
+    fn after_a_request_there_is_more_time_until_the_next_head_begins() {
+        let pulse = Pulse::default();
+        let (first, second) = (pulse.begin(), pulse.begin());
+        assert_eq!(pulse.deadline(HEADER, IDLE), None);
+        pulse.heard();
+        drop(first);
+        assert_eq!(pulse.deadline(HEADER, IDLE), None, "one still runs");
+        assert_counts(&pulse, IDLE, || drop(second));
+        assert_counts(&pulse, HEADER, || pulse.heard());
+        let deadline = pulse.deadline(HEADER, IDLE);
+        pulse.heard();
+        assert_eq!(
+            pulse.deadline(HEADER, IDLE),
+            deadline,
+            "it has begun before"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_next_request_hears_of_half_a_head() {
+        let pulse = Pulse::default();
+        drop(pulse.begin());
+        let watched = pulse.clone();
+        let stopped = tokio::spawn(async move { watched.stopped(Duration::ZERO, IDLE).await });
+        pulse.heard();
+        pulse.waits();
+        stopped.await.unwrap();
+    }
+}
