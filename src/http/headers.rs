@@ -1,33 +1,27 @@
 //! Headers that every answer gets, and who may read it from where.
 
-use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RANGE, REFERRER_POLICY,
     RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method, Response};
-use axum::middleware::Next;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{AppState, pages};
+use super::pages;
 use crate::config::Server;
 
 /// Data is no page.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Sets the security headers that a handler has not set itself.
-pub(super) async fn security(
-    State(app): State<AppState>,
-    request: Request,
-    next: Next,
-) -> axum::response::Response {
-    let mut response = next.run(request).await;
-    let is_page = content_type(&response).starts_with("text/html");
-    let is_data = content_type(&response).starts_with("application/json");
+pub(super) fn secure<B>(response: &mut Response<B>, server: &Server) {
+    let kind = content_type(response);
+    let is_page = kind.starts_with("text/html");
+    let is_data = kind.starts_with("application/json");
     let headers = response.headers_mut();
     let mut default = |name: HeaderName, value: &'static str| {
         headers
@@ -45,16 +39,13 @@ pub(super) async fn security(
         // Answers depend on who asks, and some hold tokens.
         default(CACHE_CONTROL, "no-store");
     }
-    let https = app
-        .config
-        .server
+    let https = server
         .base_url
         .as_deref()
         .is_some_and(|url| url.starts_with("https://"));
     if https {
         default(STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }
-    response
 }
 
 fn content_type<B>(response: &Response<B>) -> &str {

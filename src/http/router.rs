@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,27 +57,28 @@ pub fn router(app: AppState) -> Router {
     surround(routes, app)
 }
 
-/// Puts the layers around routes. From the outside in: trace and access log,
-/// CORS, security headers, compression, the bodies of errors, panics, web
+/// Puts the layers around routes. From the outside in: trace, access log and
+/// security headers, CORS, compression, the bodies of errors, panics, web
 /// previews by host.
+///
+/// All of them in one stack: each [`Router::layer`] would put another box
+/// around every route, to be copied with what is in it for every request.
 pub fn surround(routes: Router<AppState>, app: AppState) -> Router {
     let cors = headers::cors(&app.config.server);
-    let routes = routes
+    let hosts = app.config.previews.host.is_some();
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(app.clone(), trace::layer))
+        .option_layer(cors)
+        .layer(headers::compression())
+        .layer(from_fn(trace::errors))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .option_layer(hosts.then(|| from_fn_with_state(app.clone(), web::by_host)));
+    routes
         .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         // Handlers limit their own bodies: an upload is larger than a login.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(app.clone(), web::by_host))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn(trace::errors))
-        .layer(headers::compression())
-        .layer(from_fn_with_state(app.clone(), headers::security));
-    let routes = match cors {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    };
-    routes
-        .layer(from_fn_with_state(app.clone(), trace::layer))
+        .layer(layers)
         .with_state(app)
 }
 

@@ -1,4 +1,5 @@
-//! Around every request: a trace id, the access log, and the error's body.
+//! Around every request: a trace id, the access log, the headers of every
+//! answer, and the error's body.
 //!
 //! The raw address is never logged, because tokens live in paths and queries:
 //! the log has the matched route.
@@ -12,8 +13,7 @@ use axum::response::Response;
 use data_encoding::HEXLOWER;
 use tracing::Instrument;
 
-use super::AppState;
-use super::error;
+use super::{AppState, error, headers};
 use crate::clock::Random;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,21 +31,19 @@ pub(super) async fn layer(
     let trace_id = trace_id(request.headers(), app.random.as_ref());
     request.extensions_mut().insert(TraceId(trace_id.clone()));
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "(none)".to_owned(), |path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!("request", trace_id);
     let started = Instant::now();
 
     async move {
         let mut response = next.run(request).await;
+        headers::secure(&mut response, &app.config.server);
         if let Ok(value) = HeaderValue::from_str(&trace_id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         tracing::info!(
             method = method.as_str(),
-            route,
+            route = route.as_ref().map_or("(none)", MatchedPath::as_str),
             status = response.status().as_u16(),
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "answered"
