@@ -3,11 +3,13 @@
 //! shortcuts.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::{Zeroize, Zeroizing};
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 ///
@@ -151,14 +153,41 @@ impl dyn Random + '_ {
     }
 }
 
-/// The operating system's generator.
-#[derive(Debug)]
-pub struct SystemEntropy(SystemRandom);
+/// The operating system's generator, asked for a few hundred bytes at a time:
+/// a request needs some tens of them, and asking costs a system call.
+pub struct SystemEntropy {
+    system: SystemRandom,
+    ahead: Mutex<Ahead>,
+}
+
+/// Bytes that nobody has got yet. They are erased as they are handed out.
+struct Ahead {
+    bytes: Zeroizing<[u8; AHEAD]>,
+    /// Those before are gone.
+    next: usize,
+}
+
+const AHEAD: usize = 512;
 
 impl SystemEntropy {
     #[must_use]
     pub fn new() -> Self {
-        Self(SystemRandom::new())
+        let ahead = Ahead {
+            bytes: Zeroizing::new([0; AHEAD]),
+            next: AHEAD,
+        };
+        Self {
+            system: SystemRandom::new(),
+            ahead: Mutex::new(ahead),
+        }
+    }
+
+    fn ask(&self, bytes: &mut [u8]) {
+        // getrandom(2) fails only on a kernel without it; going on with
+        // guessable secrets would be worse than stopping.
+        self.system
+            .fill(bytes)
+            .expect("the operating system's random generator");
     }
 }
 
@@ -170,10 +199,41 @@ impl Default for SystemEntropy {
 
 impl Random for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        // getrandom(2) fails only on a kernel without it; going on with
-        // guessable secrets would be worse than stopping.
-        self.0
-            .fill(bytes)
-            .expect("the operating system's random generator");
+        if bytes.len() > AHEAD / 8 {
+            return self.ask(bytes);
+        }
+        // Nothing but the system's refusal panics while it is held, and after
+        // that there is nothing to hand out.
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if AHEAD - ahead.next < bytes.len() {
+            ahead.next = AHEAD;
+            self.ask(&mut *ahead.bytes);
+            ahead.next = 0;
+        }
+        let from = ahead.next;
+        ahead.next += bytes.len();
+        let given = &mut ahead.bytes[from..from + bytes.len()];
+        bytes.copy_from_slice(given);
+        given.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_random_bytes_are_given_twice_or_kept() {
+        let random = SystemEntropy::new();
+        let mut seen = HashSet::new();
+        for length in [16, 24, 33, AHEAD / 8, AHEAD].repeat(100) {
+            let mut bytes = vec![0; length];
+            random.fill(&mut bytes);
+            assert!(seen.insert(bytes[..16].to_vec()));
+            let ahead = random.ahead.lock().unwrap();
+            assert!(ahead.bytes[..ahead.next].iter().all(|byte| *byte == 0) || ahead.next == AHEAD);
+        }
     }
 }
