@@ -45,6 +45,7 @@ points! {
     RecoveryRepair "recovery.repair" "redb walks through a file that was not closed."
     RecoveryOpened "recovery.opened" "The database is open; the leases of the dead process stand."
     RecoveryReleased "recovery.released" "All leases are given back; nothing is swept."
+    CanaryLaid "canary.laid" "The canary's folders are there; the sandbox is not proved."
     RecoverySweep "recovery.sweep" "Some of what was left half done is removed."
     UploadWritten "upload.written" "An archive is in the repository, on no branch."
     UploadMoved "upload.moved" "The branch has the new commit; nobody was told."

@@ -1,11 +1,12 @@
 //! What an earlier process has left half done: temporary folders of builds
-//! that nobody runs, and dependency sets that were being filled.
+//! that nobody runs, dependency sets that were being filled, and the folders of
+//! canaries.
 
 use std::path::PathBuf;
 
 use crate::app::App;
 use crate::bundle::deps;
-use crate::bundle::sandbox::kill_leftovers;
+use crate::bundle::sandbox::{kill_leftovers, left_canaries};
 use crate::data_dir::DataDir;
 use crate::disk::remove_tree;
 use crate::domain::JobId;
@@ -22,6 +23,7 @@ pub(super) async fn sweep(app: &App) {
         }
     }
     left.extend(deps::half_filled(&app.data));
+    left.extend(left_canaries(&app.data));
     // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
     left.extend(bundlers.exists().then_some(bundlers));

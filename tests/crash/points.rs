@@ -15,6 +15,7 @@ fn scene(point: Point) -> Scene {
         | Point::RecoveryRepair
         | Point::RecoveryOpened
         | Point::RecoveryReleased
+        | Point::CanaryLaid
         | Point::UploadWritten
         | Point::UploadMoved
         | Point::EnqueueBefore
@@ -50,6 +51,7 @@ async fn crash_at(point: Point) {
         Point::RecoveryRepair
         | Point::RecoveryOpened
         | Point::RecoveryReleased
+        | Point::CanaryLaid
         | Point::RecoverySweep => {
             let mut stage = Stage::of(scene(point)).await;
             // The same again and again: recovering is begun anew each time.
@@ -123,6 +125,7 @@ at_every_point! {
     recovery_repair RecoveryRepair
     recovery_opened RecoveryOpened
     recovery_released RecoveryReleased
+    canary_laid CanaryLaid
     recovery_sweep RecoverySweep
     upload_written UploadWritten
     upload_moved UploadMoved

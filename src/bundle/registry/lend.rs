@@ -32,12 +32,14 @@ impl Gate {
     /// Opens a gate for the next command of `build`, and tells its cell of it.
     ///
     /// # Errors
-    /// As [`Gate::open`].
+    /// As [`Gate::open`], and `SANDBOX_UNAVAILABLE` where the command could pass
+    /// by it.
     pub async fn open_for(
         build: &mut Build,
         registries: &Registries,
         npmrc: &Npmrc,
     ) -> Result<Self> {
+        build.cell.sandbox().check_way_out(build.cell.level())?;
         let socket = build.bench.file("registry.sock");
         let place = match build.cell.level() {
             SandboxLevel::Isolated => Place::Socket(&socket),

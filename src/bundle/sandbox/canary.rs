@@ -4,25 +4,46 @@
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::{getpid, getuid};
+use tempfile::TempDir;
 
 use super::cell::{Access, Cell};
 use super::isolated::{self, Bubblewrap, LAUNCHER};
-use super::launcher::{Canary, Input, Order, SECRET_VARIABLE, User, WALLED};
+use super::launcher::{Canary, Input, Order, SECRET_VARIABLE, User, WALLED, Weakness};
 use super::run::Command;
 use super::{Sandbox, on_path};
 use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
+
+/// The beginning of the names of a canary's folders in `DATA_DIR/tmp`.
+const FOLDER: &str = "canary-";
+
+/// What servers that were killed have left of their canaries in `tmp`.
+pub(super) fn left_in(tmp: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(tmp).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(FOLDER.as_bytes())
+        })
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// The kernel keeps 108 bytes of a socket's path, one of them the end.
+const LONGEST_SOCKET: usize = 107;
 
 /// What the canary has come back with.
 pub(super) struct Proof {
     /// As node itself says in the sandbox; `none` without node.
     pub(super) node_version: String,
     /// What is weaker here than the level could be.
-    pub(super) weakness: Option<String>,
+    pub(super) weaknesses: Vec<Weakness>,
 }
 
 /// Finds bubblewrap and what it can do.
@@ -66,22 +87,28 @@ pub(super) fn prove(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, Str
     })
 }
 
+/// Where builds will be, so that the way there is proved, too, and the next
+/// start removes what a killed one has left. Who only looks at a server's state
+/// makes no data folder for that.
+fn folder(sandbox: &Sandbox, apart: bool) -> std::io::Result<TempDir> {
+    let tmp = sandbox.inner.tmp.as_path();
+    if sandbox.inner.users.is_some() && !apart {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(tmp)?;
+    }
+    if tmp.is_dir() {
+        tempfile::Builder::new().prefix(FOLDER).tempdir_in(tmp)
+    } else {
+        tempfile::tempdir()
+    }
+}
+
 fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
     let apart = level == SandboxLevel::Isolated;
     let laid = |e: std::io::Error| format!("the canary's folders could not be made: {e}");
-    // Where builds will be, so that the way there is proved, too.
-    let folder = match sandbox.inner.users.as_ref().filter(|_| !apart) {
-        Some(users) => {
-            let tmp = users.data().join("tmp");
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&tmp)
-                .and_then(|()| tempfile::Builder::new().prefix("canary-").tempdir_in(tmp))
-        }
-        None => tempfile::tempdir(),
-    }
-    .map_err(laid)?;
+    let folder = folder(sandbox, apart).map_err(laid)?;
     // Links on the way to it are no part of what is tried.
     let root = folder.path().canonicalize().map_err(laid)?;
     let (work, outside) = (root.join("work"), root.join("outside"));
@@ -89,7 +116,14 @@ fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
         std::fs::create_dir(dir).map_err(laid)?;
     }
     std::fs::write(outside.join("secret"), "not for builds").map_err(laid)?;
-    let _socket = UnixListener::bind(outside.join("socket")).map_err(laid)?;
+    stop_point!(CanaryLaid);
+    let mut socket = outside.join("socket");
+    let elsewhere;
+    if socket.as_os_str().len() > LONGEST_SOCKET {
+        elsewhere = tempfile::tempdir().map_err(laid)?;
+        socket = elsewhere.path().join("socket");
+    }
+    let _listening = UnixListener::bind(&socket).map_err(laid)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(laid)?;
     let port = listener.local_addr().map_err(laid)?.port();
 
@@ -105,6 +139,7 @@ fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
     let order = Order::Canary(Canary {
         apart,
         outside,
+        socket,
         work: cell.inside(&work),
         server: getpid().as_raw_pid(),
         port,
@@ -137,7 +172,7 @@ fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
         None => Err(String::from_utf8_lossy(&answer.stderr).trim().to_owned()),
         Some(first) if first == WALLED && answer.status.success() => Ok(Proof {
             node_version: lines.next().unwrap_or_default(),
-            weakness: lines.next(),
+            weaknesses: lines.filter_map(|line| Weakness::named(&line)).collect(),
         }),
         Some(broken) => Err(broken),
     }

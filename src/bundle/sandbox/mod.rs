@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 pub use cell::{Access, Cell, WayOut};
+use launcher::Weakness;
 pub use resident::Resident;
 pub use run::{Command, Ended, Finished, Output};
 pub use toolchain::Toolchain;
@@ -39,6 +40,7 @@ pub use watch::{Breach, Watch};
 use watch::cgroup::{Delegated, Group};
 
 use crate::config::{BuildLimits, Config, SandboxChoice};
+use crate::data_dir::DataDir;
 use crate::domain::preview::SandboxLevel;
 use crate::error::{Code, Error};
 
@@ -61,6 +63,10 @@ struct Inner {
     bubblewrap: Option<isolated::Bubblewrap>,
     /// Our own binary, as a program to be started.
     launcher: PathBuf,
+    /// `DATA_DIR/tmp`, if there is one.
+    tmp: PathBuf,
+    /// What this machine does not do for the level.
+    weaknesses: Vec<Weakness>,
     /// What one build may use up.
     ceilings: BuildLimits,
     /// Where the kernel itself holds builds to their limits.
@@ -156,33 +162,33 @@ impl Sandbox {
             )),
         }
     }
+
+    /// Whether commands at `level` can be kept to one way out, as those that
+    /// install are.
+    ///
+    /// # Errors
+    /// `SANDBOX_UNAVAILABLE`, with the reason and the next step: what holds
+    /// only by the good will of install scripts is no sandbox.
+    pub fn check_way_out(&self, level: SandboxLevel) -> Result<(), Error> {
+        let lacking = self.inner.weaknesses.contains(&Weakness::Connections);
+        if level == SandboxLevel::Restricted && lacking {
+            return Err(Error::new(
+                Code::SandboxUnavailable,
+                "this server's kernel cannot keep an install to package registries without \
+                 bubblewrap (that takes Linux 6.7 or later), so dependencies are not installed; \
+                 the operator can install bubblewrap or a newer kernel",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Inner {
     /// Finds the tools and runs the canaries, from the best level down. Blocks
     /// for about a tenth of a second.
     fn probe(config: &Config) -> Self {
-        let settings = &config.builds;
-        let launcher = settings
-            .launcher
-            .clone()
-            .or_else(|| std::env::current_exe().ok())
-            .unwrap_or_else(|| launcher::OURSELVES.into());
-        let bare = Inner {
-            level: None,
-            refusal: None,
-            remark: None,
-            bubblewrap: None,
-            launcher,
-            ceilings: settings.limits,
-            delegated: Delegated::find()
-                .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
-                .ok()
-                .map(Arc::new),
-            users: Users::find(&config.data_dir).map(Arc::new),
-            toolchain: Toolchain::locate(),
-        };
-        let found = match settings.sandbox {
+        let bare = Self::bare(config);
+        let found = match config.builds.sandbox {
             SandboxChoice::None => Ok(bare.clone().open()),
             SandboxChoice::Isolated => bare
                 .isolated()
@@ -209,6 +215,32 @@ impl Inner {
         })
     }
 
+    /// The tools, and no level yet.
+    fn bare(config: &Config) -> Self {
+        let settings = &config.builds;
+        let launcher = settings
+            .launcher
+            .clone()
+            .or_else(|| std::env::current_exe().ok())
+            .unwrap_or_else(|| launcher::OURSELVES.into());
+        Inner {
+            level: None,
+            refusal: None,
+            remark: None,
+            bubblewrap: None,
+            launcher,
+            tmp: config.data_dir.join("tmp"),
+            weaknesses: Vec::new(),
+            ceilings: settings.limits,
+            delegated: Delegated::find()
+                .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
+                .ok()
+                .map(Arc::new),
+            users: Users::find(&config.data_dir).map(Arc::new),
+            toolchain: Toolchain::locate(),
+        }
+    }
+
     fn isolated(&self) -> Result<Self, String> {
         let with_bubblewrap = Self {
             bubblewrap: Some(canary::bubblewrap()?),
@@ -223,8 +255,8 @@ impl Inner {
         if inner.users.is_none() {
             remark.push_str(", builds run as the server's own user");
         }
-        if let Some(weakness) = inner.remark {
-            remark = format!("{remark}; {weakness}");
+        for weakness in &inner.weaknesses {
+            remark = format!("{remark}; {}", weakness.meaning());
         }
         inner.remark = Some(remark);
         Ok(inner)
@@ -236,7 +268,7 @@ impl Inner {
         let proof = canary::prove(&candidate, level)?;
         Ok(Self {
             level: Some(level),
-            remark: proof.weakness,
+            weaknesses: proof.weaknesses,
             toolchain: inner.toolchain.map(|toolchain| Toolchain {
                 node_version: proof.node_version,
                 ..toolchain
@@ -253,6 +285,13 @@ impl Inner {
             ..self
         }
     }
+}
+
+/// The folders of canaries that an earlier process has not come to remove. Only
+/// for who has asked its own about the level already.
+#[must_use]
+pub fn left_canaries(data: &DataDir) -> Vec<PathBuf> {
+    canary::left_in(&data.tmp())
 }
 
 /// Ends what an earlier process has left running of the build `mark`, where no
@@ -272,4 +311,39 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|file| {
             file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_kept_to_one_way_out_is_not_let_out() {
+        let data = tempfile::tempdir().unwrap();
+        let config = Config::for_tests(data.path());
+        let with = |weaknesses: Vec<Weakness>| {
+            let bare = Inner::bare(&config);
+            Sandbox::found_by(Box::new(move || Inner { weaknesses, ..bare }))
+        };
+        let old = with(vec![Weakness::Signals, Weakness::Connections]);
+        let refused = old.check_way_out(SandboxLevel::Restricted).unwrap_err();
+        assert_eq!(refused.code, Code::SandboxUnavailable);
+        assert!(
+            refused.message.contains("bubblewrap"),
+            "{}",
+            refused.message
+        );
+        // There the network is the install's own.
+        assert!(old.check_way_out(SandboxLevel::Isolated).is_ok());
+        let newer = with(vec![Weakness::Signals]);
+        assert!(newer.check_way_out(SandboxLevel::Restricted).is_ok());
+    }
+
+    #[test]
+    fn a_weakness_is_told_by_its_name() {
+        for weakness in [Weakness::Signals, Weakness::Connections] {
+            assert_eq!(Weakness::named(weakness.name()), Some(weakness));
+        }
+        assert_eq!(Weakness::named(""), None);
+    }
 }

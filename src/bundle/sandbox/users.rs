@@ -74,10 +74,6 @@ impl Users {
         })
     }
 
-    pub(super) fn data(&self) -> &Path {
-        &self.data
-    }
-
     /// The user of `project`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The canary: stands where a command of a build would, and tries what such a
 //! command must not be able to do. It says the first promise that is broken, or
-//! `walled`, the version of node there, and what is weaker than it might be.
+//! `walled`, the version of node there, and a line for each [`Weakness`].
 
 use std::fs::{self, OpenOptions};
 use std::net::{SocketAddr, TcpStream};
@@ -12,18 +12,58 @@ use std::time::Duration;
 use rustix::process::{Pid, getuid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::paths::hold_connections;
 use crate::bundle::sandbox::toolchain::VERSION;
 
 /// What it says when every promise is kept.
 pub(in crate::bundle::sandbox) const WALLED: &str = "walled";
+
+/// What an older kernel does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::bundle::sandbox) enum Weakness {
+    /// A build can send signals to the server.
+    Signals,
+    /// No process can be kept to one port.
+    Connections,
+}
+
+impl Weakness {
+    const ALL: [Weakness; 2] = [Weakness::Signals, Weakness::Connections];
+
+    pub(in crate::bundle::sandbox) const fn name(self) -> &'static str {
+        match self {
+            Weakness::Signals => "signals",
+            Weakness::Connections => "connections",
+        }
+    }
+
+    pub(in crate::bundle::sandbox) fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|weakness| weakness.name() == name)
+    }
+
+    /// For the operator.
+    pub(in crate::bundle::sandbox) const fn meaning(self) -> &'static str {
+        match self {
+            Weakness::Signals => "a build can send signals to the server (Linux before 6.12)",
+            Weakness::Connections => {
+                "an install cannot be kept to package registries (Linux before 6.7), so that \
+                 only projects without dependencies to install are built"
+            }
+        }
+    }
+}
 
 /// What the server has laid out, each thing out of a build's reach.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::bundle::sandbox) struct Canary {
     /// The processes and the network are the build's own, too.
     pub(in crate::bundle::sandbox) apart: bool,
-    /// A folder with the file `secret` and the listening socket `socket`.
+    /// A folder with the file `secret`.
     pub(in crate::bundle::sandbox) outside: PathBuf,
+    /// Something listens here, too.
+    pub(in crate::bundle::sandbox) socket: PathBuf,
     /// The folder that may be written.
     pub(in crate::bundle::sandbox) work: PathBuf,
     /// The server's process.
@@ -50,8 +90,8 @@ impl Canary {
         match tried {
             Ok(version) => {
                 println!("{WALLED}\n{version}");
-                if let Some(weakness) = self.weakness() {
-                    println!("{weakness}");
+                for weakness in self.weaknesses() {
+                    println!("{}", weakness.name());
                 }
                 ExitCode::SUCCESS
             }
@@ -85,11 +125,19 @@ impl Canary {
         }
     }
 
-    /// What an older kernel does not do.
-    fn weakness(&self) -> Option<&'static str> {
-        let server = Pid::from_raw(self.server)?;
-        let reached = !self.apart && test_kill_process(server).is_ok();
-        reached.then_some("a build can send signals to the server (Linux before 6.12)")
+    fn weaknesses(&self) -> Vec<Weakness> {
+        if self.apart {
+            return Vec::new();
+        }
+        let server = Pid::from_raw(self.server);
+        let signals = server.is_some_and(|server| test_kill_process(server).is_ok());
+        [
+            signals.then_some(Weakness::Signals),
+            (!hold_connections()).then_some(Weakness::Connections),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn files(&self) -> Result<(), &'static str> {
@@ -172,7 +220,7 @@ impl Canary {
             "the machine's own services can be reached",
         )?;
         promise(
-            UnixStream::connect(self.outside.join("socket")).is_err(),
+            UnixStream::connect(&self.socket).is_err(),
             "sockets of other programs can be reached",
         )?;
         if !self.apart {

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use bridge::{Bridge, PORT};
 pub(super) use calls::{Calls, Sockets};
-pub(super) use canary::{Canary, SECRET_VARIABLE, WALLED};
+pub(super) use canary::{Canary, SECRET_VARIABLE, WALLED, Weakness};
 pub(super) use entry::{Entry, User};
 pub(super) use paths::{Connect, Paths};
 pub(super) use warden::{Input, Warden};

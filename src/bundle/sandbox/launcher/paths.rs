@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,19 @@ pub(in crate::bundle::sandbox) enum Connect {
     Port(u16),
 }
 
+/// Which connections a ruleset knows of.
+fn connections() -> BitFlags<AccessNet> {
+    AccessNet::BindTcp | AccessNet::ConnectTcp
+}
+
+/// Whether this kernel can keep a process to one port (Linux 6.7).
+pub(super) fn hold_connections() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(connections())
+        .is_ok()
+}
+
 impl Paths {
     /// Holds this process, and all that it starts, to the rules.
     pub(super) fn apply(&self) -> io::Result<()> {
@@ -41,7 +54,6 @@ impl Paths {
     }
 
     fn restrict(&self) -> Result<(), RulesetError> {
-        let net = AccessNet::BindTcp | AccessNet::ConnectTcp;
         let all = AccessFs::from_all(NEWEST);
         let read = AccessFs::from_read(NEWEST);
         let devices = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
@@ -51,7 +63,13 @@ impl Paths {
             .handle_access(AccessFs::from_all(ABI::V1))?
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(all)?
-            .handle_access(net)?
+            // Without a way out no socket can be made, whatever the kernel.
+            .set_compatibility(match self.connect {
+                Connect::Nowhere => CompatLevel::BestEffort,
+                Connect::Port(_) => CompatLevel::HardRequirement,
+            })
+            .handle_access(connections())?
+            .set_compatibility(CompatLevel::BestEffort)
             .scope(Scope::from_all(NEWEST))?
             .create()?
             .add_rules(path_beneath_rules(&self.read, read))?
