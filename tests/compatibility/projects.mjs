@@ -44,6 +44,7 @@ const expo = (name, title, spec, platforms, entry, more = () => {}) => ({
   title,
   source: `\`${spec}\``,
   platforms,
+  kept: true,
   make(folder, { run, fetchTemplate }) {
     fetchTemplate(spec, folder);
     undot(folder, 'gitignore');
@@ -79,6 +80,7 @@ export const projects = [
     title: 'React Native, community template',
     source: '`@react-native-community/template@0.84.1`',
     platforms: ['ios', 'android'],
+    kept: true,
     make(folder, { run, fetchTemplate }) {
       fetchTemplate('@react-native-community/template@0.84.1', `${folder}.package`);
       cpSync(path.join(`${folder}.package`, 'template'), folder, { recursive: true });
@@ -135,6 +137,7 @@ export const projects = [
     title: 'npm workspace: an Expo app and a shared package',
     source: '`expo-template-blank@56.0.26` in `apps/mobile`',
     platforms: ['ios'],
+    kept: true,
     config: { root: 'apps/mobile' },
     make(folder, { run, fetchTemplate }) {
       const app = path.join(folder, 'apps/mobile');
