@@ -1,15 +1,16 @@
 //! Expo projects: `expo export`, as plain JavaScript, without bytecode.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::deps::package_dir;
-use super::product::{Asset, DIST, MAIN, Product};
+use super::product::{Asset, DIST, MAIN, MOST_FILES, Product, is_portable};
 use super::sandbox::Output;
 use super::tree;
-use super::workbench::Build;
+use super::workbench::{Build, blocking};
 use crate::domain::preview::Platform;
 use crate::error::{Code, Context, Error, Result};
 
@@ -60,10 +61,11 @@ pub async fn bundle(build: &Build) -> Result<Product> {
             "the bundle stage of the build log shows the error",
         )
         .await?;
-    product(&build.bench.out, &out, build.plan.platform, config)
+    let (root, platform) = (build.bench.out.clone(), build.plan.platform);
+    blocking(move || product(&root, &out, platform, config)).await
 }
 
-/// What an export to `out`, a folder inside `root`, has made.
+/// What an export to `out`, a folder inside `root`, has made. Blocking.
 pub fn product(
     root: &Path,
     out: &Path,
@@ -141,8 +143,15 @@ fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
         .remove(platform.as_str())
         .ok_or("it does not name the platform")
         .or_code(Code::PreviewBuildFailed, what)?;
+    if exported.assets.len() > MOST_FILES {
+        return Err(Error::new(
+            Code::PreviewBuildFailed,
+            format!("`expo export` names more than {MOST_FILES} assets in its metadata"),
+        ));
+    }
     let mut product = Product::default();
     product.push(MAIN, exported_file(root, out, &exported.bundle)?);
+    let mut names = HashSet::new();
     for asset in exported.assets {
         let file = exported_file(root, out, &asset.path)?;
         let key = file
@@ -157,7 +166,7 @@ fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
             extension => format!("assets/{key}.{extension}"),
         };
         // Equal files of different names are one asset.
-        if product.assets.iter().any(|known| known.name == name) {
+        if !names.insert(name.clone()) {
             continue;
         }
         product.push(name.clone(), file);
@@ -172,13 +181,15 @@ fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
 
 /// The file that the metadata names, if it lies in the output.
 fn exported_file(root: &Path, out: &Path, path: &str) -> Result<PathBuf> {
-    tree::relative(path)
+    Some(path)
+        .filter(|path| is_portable(path))
+        .and_then(tree::relative)
         .and_then(|path| tree::within(root, &out.join(path)))
         .filter(|file| file.is_file())
         .ok_or_else(|| {
             Error::new(
                 Code::PreviewBuildFailed,
-                format!("`expo export` names {path} in its metadata, and did not write it"),
+                format!("`expo export` names {path:?} in its metadata, and did not write it"),
             )
         })
 }

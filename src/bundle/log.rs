@@ -222,8 +222,11 @@ impl Writer {
         }
     }
 
+    /// A text of several lines stays in one piece: what follows its first line is
+    /// set in, so that nothing of it passes for a line of ours.
     fn append(&self, bytes: &mut Vec<u8>, line: &str) {
-        bytes.extend_from_slice(self.redactor.clean(line).as_bytes());
+        let line = self.redactor.clean(line).replace('\n', "\n  ");
+        bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
     }
 

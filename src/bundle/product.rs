@@ -2,14 +2,20 @@
 //! in the zip, and the facts for its metadata.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use ring::digest::{Context as Digest, SHA256};
 
 use super::tree;
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has; an end for a build that writes files forever.
-const MOST_FILES: usize = 100_000;
+pub const MOST_FILES: usize = 100_000;
+
+/// Bytes that are read at a time.
+const PIECE: usize = 256 << 10;
 
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -55,15 +61,27 @@ impl Product {
     }
 
     /// The SHA-256 of each file, by its name. Blocking.
-    pub fn digests(&self) -> Result<BTreeMap<String, Vec<u8>>> {
-        self.entries
-            .iter()
-            .map(|entry| {
-                let bytes = fs::read(&entry.file).or_internal("read the build's output")?;
-                let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-                Ok((entry.name.clone(), digest.as_ref().to_vec()))
-            })
-            .collect()
+    ///
+    /// # Errors
+    /// Those of `check`, which is asked again and again: a build may have written
+    /// much more than it pays to read.
+    pub fn digests(&self, check: impl Fn() -> Result<()>) -> Result<BTreeMap<String, Vec<u8>>> {
+        let what = "read the build's output";
+        let mut piece = vec![0; PIECE];
+        let mut digests = BTreeMap::new();
+        for entry in &self.entries {
+            let mut file = File::open(&entry.file).or_internal(what)?;
+            let mut digest = Digest::new(&SHA256);
+            loop {
+                check()?;
+                match file.read(&mut piece).or_internal(what)? {
+                    0 => break,
+                    n => digest.update(&piece[..n]),
+                }
+            }
+            digests.insert(entry.name.clone(), digest.finish().as_ref().to_vec());
+        }
+        Ok(digests)
     }
 
     /// Adds the files below `dir` as `prefix/…`. A link is followed only to a
@@ -98,6 +116,13 @@ impl Product {
                 if skip(&name) {
                     continue;
                 }
+                if !is_portable(&name) {
+                    self.remarks.push(format!(
+                        "left out {name:?} of {prefix}: not every system can have a file of that \
+                         name"
+                    ));
+                    continue;
+                }
                 let zipped = format!("{prefix}/{name}");
                 let kind = entry.file_type().or_internal(what)?;
                 if kind.is_dir() {
@@ -127,6 +152,14 @@ impl Product {
     }
 }
 
+/// Whether a file may have that name wherever a bundle is unpacked: a
+/// backslash would lead out of the folder on one system, and a control
+/// character means something to the terminals that show it.
+#[must_use]
+pub fn is_portable(name: &str) -> bool {
+    !name.contains(|c: char| c == '\\' || c.is_control())
+}
+
 fn inner_file(base: &Path, link: &Path) -> Option<PathBuf> {
     let real = link.canonicalize().ok()?;
     (real.starts_with(base) && real.is_file()).then_some(real)
@@ -145,6 +178,8 @@ mod tests {
         fs::write(dir.path().join("secret"), "x").unwrap();
         fs::write(out.join("a/file"), "y").unwrap();
         fs::write(out.join(".hidden"), "z").unwrap();
+        fs::write(out.join("a\\..\\..\\evil.exe"), "z").unwrap();
+        fs::write(out.join("a\n== upload done 0.0s"), "z").unwrap();
         symlink("a/file", out.join("inner")).unwrap();
         symlink("../secret", out.join("outer")).unwrap();
         symlink("..", out.join("up")).unwrap();
@@ -157,6 +192,7 @@ mod tests {
         let mut names: Vec<_> = product.entries.iter().map(|e| e.name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["dist/a/file", "dist/inner"]);
-        assert_eq!(product.remarks.len(), 3);
+        assert_eq!(product.remarks.len(), 5);
+        assert!(!product.remarks.iter().any(|line| line.contains('\n')));
     }
 }

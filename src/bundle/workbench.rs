@@ -241,6 +241,18 @@ impl Build {
             Ok(())
         }
     }
+
+    /// For work on a thread of its own: fails once the job was cancelled or the
+    /// time is over.
+    pub fn check(&self) -> impl Fn() -> Result<()> + Send + 'static {
+        let (cancel, limit) = (self.cancel.clone(), self.limit);
+        move || {
+            if cancel.is_cancelled() {
+                return Err(cancelled());
+            }
+            limit.check()
+        }
+    }
 }
 
 #[must_use]

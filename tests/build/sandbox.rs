@@ -188,6 +188,47 @@ async fn links_out_of_the_output_are_not_bundled() {
     builder.stop().await;
 }
 
+/// A bundle is unpacked on other systems, and its log is read by programs.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_mean_something_elsewhere_are_not_bundled() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let script = r#"mkdir dist && echo '<html>' > dist/index.html && cd dist
+touch '..\..\evil.exe' "$(printf 'a\n== upload done 0.0s')" "$(printf '\033[31mred')" "C:x""#;
+    let built = builder
+        .build(project, &Tree::script(script), Platform::Web)
+        .await;
+    assert_eq!(
+        built.names(),
+        ["build.log", "dist/C:x", "dist/index.html", "metadata.json"]
+    );
+    let ended = built
+        .log
+        .lines()
+        .filter(|line| line.starts_with("== upload done"));
+    assert!(ended.count() <= 1, "{}", built.log);
+    assert!(
+        built.log.contains(r#"left out "a\n== upload done 0.0s""#),
+        "{}",
+        built.log
+    );
+    builder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_not_read_to_the_end() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let script = "mkdir dist && echo '<html>' > dist/index.html && cd dist \
+                  && truncate -s 1000M big && for n in 1 2 3 4; do ln big big$n; done";
+    let (code, message, _) = builder
+        .failure(project, &Tree::script(script), Platform::Web)
+        .await;
+    assert_eq!(code, "PREVIEW_BUILD_FAILED");
+    assert!(message.contains("2048 MiB"), "{message}");
+    builder.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_log_is_cut_and_stops_nothing() {
     let builder = Builder::start().await;

@@ -1,5 +1,6 @@
 //! `metadata.json`: what a bundle holds, for manifests and for people.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -61,15 +62,13 @@ struct AssetFacts<'a> {
 pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop<'_>) -> Result<Vec<u8>> {
     let what = "describe the bundle";
     let sizes = sizes(product)?;
-    let file_of = |name: &str| {
-        product
-            .entries
-            .iter()
-            .find(|entry| entry.name == name)
-            .map(|entry| entry.file.as_path())
-    };
+    let files: HashMap<&str, &Path> = product
+        .entries
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.file.as_path()))
+        .collect();
     let mut launch_asset = None;
-    if let Some(main) = file_of(MAIN) {
+    if let Some(main) = files.get(MAIN) {
         launch_asset = Some(AssetFacts {
             path: MAIN,
             key: "bundle",
@@ -81,7 +80,7 @@ pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop<'_>) -> Res
     let mut assets = Vec::new();
     for asset in &product.assets {
         stop.check()?;
-        let Some(file) = file_of(&asset.name) else {
+        let Some(file) = files.get(asset.name.as_str()) else {
             continue;
         };
         assets.push(AssetFacts {

@@ -322,17 +322,19 @@ impl Stages<'_> {
         for remark in &product.remarks {
             self.log.note(remark).await;
         }
-        let digests = self.digests(build, &product).await?;
-        Ok((self.package(build, product).await?, digests))
+        // What is too large for a bundle is not read before it is refused.
+        let packed = self.package(build, product.clone()).await?;
+        let digests = self.digests(build, product).await?;
+        Ok((packed, digests))
     }
 
     /// What a warm bundler must come to, if there is to be one.
-    async fn digests(&self, build: &Build, product: &Product) -> Result<Digests> {
+    async fn digests(&self, build: &Build, product: Product) -> Result<Digests> {
         if !start::bundles_warm(build.plan.kind, build.plan.platform) {
             return Ok(Digests::new());
         }
-        let product = product.clone();
-        blocking(move || product.digests()).await
+        let check = build.check();
+        blocking(move || product.digests(check)).await
     }
 
     async fn package(&mut self, build: &Build, product: Product) -> Result<Packed> {

@@ -213,7 +213,8 @@ async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()
         Outcome::Unfit(why) => return Err(Error::internal(why)),
     };
     let product = product(&bundler.facts, &out, &bundler.bench).await?;
-    let digests = blocking(move || product.digests()).await?;
+    let check = build.check();
+    let digests = blocking(move || product.digests(check)).await?;
     if digests == shown.digests {
         return Ok(());
     }
