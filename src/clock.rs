@@ -97,6 +97,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// Where "now" comes from.
 pub trait Clock: Send + Sync {
+    /// The time, to the millisecond.
     fn now(&self) -> Timestamp;
 }
 
@@ -141,6 +142,7 @@ impl Clock for ManualClock {
 
 /// Where unguessable bytes come from.
 pub trait Random: Send + Sync {
+    /// Overwrites all of `bytes`.
     fn fill(&self, bytes: &mut [u8]);
 }
 

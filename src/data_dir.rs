@@ -95,16 +95,19 @@ impl DataDir {
         ))
     }
 
+    /// The data folder itself, absolute.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
+    /// The bare repository of one project.
     #[must_use]
     pub fn repo(&self, project: ProjectId) -> PathBuf {
         self.root.join("repos").join(project.to_string())
     }
 
+    /// The repositories of all projects.
     #[must_use]
     pub fn repos(&self) -> PathBuf {
         self.root.join("repos")
@@ -116,6 +119,7 @@ impl DataDir {
         self.root.clone()
     }
 
+    /// What is in the making. Nothing in it outlives a start.
     #[must_use]
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
@@ -133,11 +137,13 @@ impl DataDir {
         name.strip_prefix(JOB_TMP)?.parse().ok()
     }
 
+    /// The log of one build, of all its attempts.
     #[must_use]
     pub fn build_log(&self, job: &JobId) -> PathBuf {
         self.root.join("logs/builds").join(format!("{job}.log"))
     }
 
+    /// Installed dependencies, by their digest.
     #[must_use]
     pub fn dependency_cache(&self) -> PathBuf {
         self.root.join("cache/preview_deps")
@@ -183,6 +189,7 @@ impl DataDir {
         self.root.join("cache/web")
     }
 
+    /// The folder of the database.
     #[must_use]
     pub fn db(&self) -> PathBuf {
         self.root.join("db")
@@ -222,16 +229,19 @@ impl DataDir {
         Ok(())
     }
 
+    /// The folder of what may be lost.
     #[must_use]
     pub fn ephemeral(&self) -> PathBuf {
         self.root.join("ephemeral")
     }
 
+    /// Where the operator's commands find the running server.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.root.join("run/hivesync.sock")
     }
 
+    /// The secrets that the server has made for itself.
     #[must_use]
     pub fn secrets(&self) -> PathBuf {
         self.root.join("secrets.toml")

@@ -34,6 +34,7 @@ use crate::error::{Context, Result};
 pub struct BlobKey(String);
 
 impl BlobKey {
+    /// The key of the bundle that `job` makes.
     #[must_use]
     pub fn bundle(project: ProjectId, job: &JobId) -> Self {
         Self(format!("previews/{project}/{job}/bundle.zip"))
@@ -51,13 +52,16 @@ impl fmt::Display for BlobKey {
     }
 }
 
+/// What a store tells of a blob without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobInfo {
     pub key: String,
+    /// Bytes.
     pub size: u64,
     pub modified: Timestamp,
 }
 
+/// Finished bundles. Every call may be made again after an error.
 #[async_trait]
 pub trait Blobs: Send + Sync {
     /// Stores the bytes of `parts`, one after the other, under `key`, replacing
@@ -107,5 +111,6 @@ pub trait Blobs: Send + Sync {
     /// Every blob under `previews/`, in no promised order.
     async fn list(&self) -> Result<Vec<BlobInfo>>;
 
+    /// The adapter's name, for health answers.
     fn name(&self) -> &'static str;
 }

@@ -10,7 +10,8 @@ const MASK: &str = "***";
 /// Shorter values would mask ordinary words.
 const SHORTEST: usize = 6;
 
-#[derive(Clone, Debug, Default)]
+/// Knows the secrets, and takes them out of what is said.
+#[derive(Clone, Default)]
 pub struct Redactor {
     needles: Vec<String>,
 }
@@ -43,6 +44,7 @@ impl Redactor {
         Self { needles }
     }
 
+    /// `line` with every secret in it replaced.
     #[must_use]
     pub fn clean<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let mut line = Cow::Borrowed(line);

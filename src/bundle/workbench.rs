@@ -285,6 +285,7 @@ fn shortened(command: &str) -> String {
     words.join(" ")
 }
 
+/// Makes a folder and those above it, for our uid alone.
 pub fn make_dir(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)

@@ -56,6 +56,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Everything that was decided. Made by [`Config::load`].
 #[derive(Clone, Debug)]
 pub struct Config {
     pub server: Server,
@@ -73,6 +74,7 @@ pub struct Config {
     pub sources: SourceLimits,
 }
 
+/// Where the server listens and whom it listens to.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// `BIND`, default 0.0.0.0 (127.0.0.1 in local dev mode).
@@ -95,6 +97,7 @@ pub struct Server {
     pub max_per_address: usize,
 }
 
+/// What the log says and in which form.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// `LOG_LEVEL`: error, warn, info, debug, trace, or a tracing filter.
@@ -102,12 +105,14 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// `LOG_FORMAT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
+/// What signs and seals.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     /// `JWT_SECRET`: signs sessions, seals stored credentials. At least 32 bytes.
@@ -116,6 +121,7 @@ pub struct Secrets {
     pub preview_token: Secret,
 }
 
+/// `REGISTRATION`: who may make an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
     Open,
@@ -123,6 +129,7 @@ pub enum Registration {
     Closed,
 }
 
+/// How accounts come about.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     /// `REGISTRATION`, default `invite`, `open` in local dev mode.
@@ -131,6 +138,7 @@ pub struct Accounts {
     pub admin: Option<(String, Secret)>,
 }
 
+/// How long things of a preview take and live.
 #[derive(Clone, Debug)]
 pub struct Previews {
     /// `PREVIEW_TOKEN_TTL_SECONDS`, default 300.
@@ -148,6 +156,7 @@ pub struct Previews {
     pub host: Option<String>,
 }
 
+/// `SANDBOX`: which level of the sandbox the operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SandboxChoice {
     /// The best level that its canary proves; no level, no build.
@@ -160,6 +169,7 @@ pub enum SandboxChoice {
     None,
 }
 
+/// How builds run.
 #[derive(Clone, Debug)]
 pub struct Builds {
     /// `PREVIEW_BUILDER_CONCURRENCY`, default 2: builds at a time.
@@ -214,6 +224,7 @@ pub struct BuildLimits {
     pub free_bytes: u64,
 }
 
+/// What may be brought in, and from where.
 #[derive(Clone, Debug)]
 pub struct SourceLimits {
     /// `SOURCE_ALLOWED_HOSTS`: `host` or `host:port` of repositories that may

@@ -3,6 +3,7 @@
 
 use crate::error::{Code, Error, Result};
 
+/// `HIVESYNC_PROFILE`: which engines the tiers have unless they are chosen alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// One process and one data folder.
@@ -35,6 +36,7 @@ pub enum BlobsTier {
     S3,
 }
 
+/// The engine of each tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiers {
     pub profile: Profile,

@@ -13,9 +13,11 @@ use crate::clock::Timestamp;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Queue {
+    /// Building previews that somebody has asked for.
     PreviewBuild,
     AiJobs,
     GpuAiJobs,
+    /// Removing what is over.
     Cleanup,
     /// Fetching linked repositories.
     Sync,
@@ -46,6 +48,7 @@ impl Queue {
     }
 }
 
+/// Where a job stands; the arrows are in `docs/architecture.md`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
@@ -62,6 +65,7 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Nothing more will happen to it, unless it is retried by hand.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(
@@ -119,24 +123,29 @@ pub struct Job {
     pub state: JobState,
     /// How often it has been claimed.
     pub attempts: u32,
+    /// Not claimed before this time.
     pub run_at: Timestamp,
     /// Grows with every claim; a write that shows an older one is refused.
     pub fence: u64,
+    /// While it runs.
     pub lease: Option<Lease>,
     pub created_at: Timestamp,
     /// The start of the latest attempt.
     pub started_at: Option<Timestamp>,
+    /// When it became final.
     pub finished_at: Option<Timestamp>,
     /// Why the latest attempt failed.
     pub last_error: Option<JobFailure>,
 }
 
+/// Until when a worker holds a running job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub worker: String,
     pub expires_at: Timestamp,
 }
 
+/// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFailure {
     /// The text of a [`crate::error::Code`].

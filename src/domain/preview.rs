@@ -9,6 +9,7 @@ use super::{JobId, ProjectId, UserId};
 use crate::clock::Timestamp;
 use crate::domain::project::ProjectKind;
 
+/// What a bundle is made to run on.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
@@ -43,6 +44,7 @@ impl fmt::Display for Platform {
     }
 }
 
+/// How far a preview is, as clients are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PreviewStatus {
@@ -203,11 +205,13 @@ pub struct TokenFacts {
     pub version: u32,
 }
 
+/// The row of one preview.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
     /// Also the id of the job that builds it.
     pub id: JobId,
     pub project_id: ProjectId,
+    /// [`UserId::SERVER`] as long as nobody has asked for it.
     pub requested_by: UserId,
     /// The ref as it was asked for: a branch, tag, commit or `latest`.
     pub git_ref: String,
@@ -222,17 +226,26 @@ pub struct Preview {
     pub build_key: String,
     pub token: TokenFacts,
     pub status: PreviewStatus,
+    /// The stage that runs, or in which it ended without a bundle.
     pub stage: Option<Stage>,
     /// 0 to 100, never falling during one attempt.
     pub percent: u8,
+    /// Whether it found its caches; `None` before that is known.
     pub warm: Option<bool>,
+    /// How it was walled off; `None` before a worker has begun.
     pub sandbox: Option<SandboxLevel>,
+    /// It failed because it took too long.
     pub timed_out: bool,
+    /// Why it failed.
     pub error: Option<BuildError>,
+    /// What came of it, once it has succeeded.
     pub bundle: Option<Bundle>,
+    /// How long it would take, as reckoned when it was asked for.
     pub estimated_seconds: u32,
     pub created_at: Timestamp,
+    /// The start of the latest attempt.
     pub started_at: Option<Timestamp>,
+    /// When it became final.
     pub completed_at: Option<Timestamp>,
 }
 

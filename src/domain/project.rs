@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::domain::path::is_plain;
 use crate::error::{Error, Result};
 
+/// A project: where its sources come from and how they are built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     pub id: ProjectId,
@@ -151,6 +152,7 @@ fn is_script_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'_' | b'-'))
 }
 
+/// What a member may do; the owner may do all of it and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberRole {
@@ -160,6 +162,7 @@ pub enum MemberRole {
     Editor,
 }
 
+/// Somebody with whom a project is shared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub project_id: ProjectId,

@@ -39,12 +39,15 @@ pub enum Rate {
 /// miss some: an event says "look again", never what has changed.
 pub type Events = Pin<Box<dyn Stream<Item = String> + Send>>;
 
+/// Values, rate windows, heartbeats and topics, none of which may be relied
+/// on.
 #[async_trait]
 pub trait Ephemeral: Send + Sync {
     /// Keeps `value` under `key` for `ttl`, replacing what was there.
     async fn put(&self, key: &str, value: &[u8], ttl: Duration) -> Result<()>;
     /// The value, unless its time is over.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>>;
+    /// Deleting what is absent is no error.
     async fn delete(&self, key: &str) -> Result<()>;
 
     /// Counts a hit on `key` unless `limit` of them lie within the last
@@ -60,9 +63,12 @@ pub trait Ephemeral: Send + Sync {
     /// Tells the present subscribers of `topic`; reaches every process of the
     /// deployment.
     async fn publish(&self, topic: &str, event: &str) -> Result<()>;
+    /// What is published from now on, until the stream is dropped.
     async fn subscribe(&self, topic: &str) -> Result<Events>;
 
+    /// A cheap round trip that proves that the tier answers.
     async fn ping(&self) -> Result<()>;
+    /// The adapter's name, for health answers.
     fn name(&self) -> &'static str;
 }
 

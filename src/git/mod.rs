@@ -47,6 +47,7 @@ pub use read::{Entry, EntryKind, FileContent, Ref, RefKind, Resolved, Tree};
 pub use update::{Change, Changed};
 pub use url::Remote;
 
+/// The repositories of all projects.
 pub struct Repos {
     data: DataDir,
     config: SourceLimits,
@@ -60,6 +61,7 @@ pub struct Repos {
 type Turn = OwnedMutexGuard<()>;
 
 impl Repos {
+    /// Below `data`, within the limits of `config`.
     #[must_use]
     pub fn new(data: &DataDir, config: &SourceLimits) -> Self {
         Self {

@@ -33,6 +33,7 @@ pub enum RefKind {
     Tag,
 }
 
+/// A branch or a tag, as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ref {
     pub kind: RefKind,
@@ -47,6 +48,7 @@ pub struct Ref {
     pub is_default: bool,
 }
 
+/// What an entry of a tree is, by its mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     File,
@@ -56,6 +58,7 @@ pub enum EntryKind {
     Submodule,
 }
 
+/// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
@@ -65,6 +68,7 @@ pub struct Entry {
     pub(super) object: String,
 }
 
+/// A folder in a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     pub commit: String,
@@ -73,6 +77,7 @@ pub struct Tree {
     pub truncated: bool,
 }
 
+/// A file in a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileContent {
     pub commit: String,

@@ -13,6 +13,7 @@ use crate::error::Result;
 /// Changes beyond this are better checked out anew.
 const MOST_CHANGES: usize = 400;
 
+/// What became of a file between two commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Added,

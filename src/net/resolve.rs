@@ -9,6 +9,7 @@ use async_trait::async_trait;
 /// Where host names are looked up.
 #[async_trait]
 pub trait Resolver: Send + Sync {
+    /// The addresses of `host`, each with `port`; not judged.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 

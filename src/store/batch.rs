@@ -58,6 +58,7 @@ pub enum RecordKey {
     Preview(JobId),
 }
 
+/// One record written or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,

@@ -77,6 +77,8 @@ impl PreviewFilter {
     }
 }
 
+/// Reading the truth, and changing it by batches. `None` and an empty page mean
+/// that there is no such record.
 #[async_trait]
 pub trait MetaStore: Send + Sync {
     /// The next number of a sequence, starting at 1. Numbers are never given
@@ -100,13 +102,16 @@ pub trait MetaStore: Send + Sync {
     async fn has_admin(&self) -> Result<bool>;
 
     async fn session(&self, id: &str) -> Result<Option<Session>>;
+    /// Every session of the user, in no promised order.
     async fn sessions_of(&self, user: UserId) -> Result<Vec<Session>>;
 
     async fn api_token(&self, id: i64) -> Result<Option<ApiToken>>;
+    /// By the hex SHA-256 of the token.
     async fn api_token_by_digest(&self, digest: &str) -> Result<Option<ApiToken>>;
     /// By ascending id.
     async fn api_tokens_of(&self, user: UserId, page: &Page) -> Result<Paged<ApiToken>>;
 
+    /// By the hex SHA-256 of what the link holds.
     async fn one_time_link(&self, digest: &str) -> Result<Option<OneTimeLink>>;
 
     async fn project(&self, id: ProjectId) -> Result<Option<Versioned<Project>>>;

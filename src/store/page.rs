@@ -64,9 +64,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// Items of a page at the most.
     pub const MAX: usize = 200;
+    /// Items of a page where nobody says how many.
     pub const DEFAULT: usize = 50;
 
+    /// The page from which a listing begins.
     #[must_use]
     pub fn first(limit: usize) -> Self {
         Self {
@@ -105,6 +108,7 @@ pub struct Paged<T> {
 }
 
 impl<T> Paged<T> {
+    /// The same page of other items.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Paged<U> {
         Paged {
             items: self.items.into_iter().map(f).collect(),

@@ -8,6 +8,7 @@ use crate::bundle::detect::{Manifest, Plan};
 use crate::bundle::tree;
 use crate::error::Result;
 
+/// The package managers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
     Npm,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::bundle::tree;
 use crate::error::{Code, Error, Result};
 
+/// A `package.json`, as far as builds look at it.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     json: Value,

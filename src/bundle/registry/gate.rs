@@ -120,6 +120,7 @@ impl Gate {
         })
     }
 
+    /// Where the gate stands.
     #[must_use]
     pub fn entrance(&self) -> &WayOut {
         &self.entrance

@@ -65,6 +65,7 @@ impl Registries {
         self
     }
 
+    /// The same with other limits for each install.
     #[must_use]
     pub fn limited_to(mut self, limits: Limits) -> Self {
         self.limits = limits;
