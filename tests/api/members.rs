@@ -43,19 +43,6 @@ async fn members_come_change_and_go() {
     let list = server.get(&path, &grace.token).await.expect(200);
     assert_eq!(list["members"].as_array().map(Vec::len), Some(1));
     assert_eq!(list["members"][0]["role"], "editor");
-    for (body, field) in [
-        (json!({"user_id": ada.id, "role": "viewer"}), "user_id"),
-        (json!({"user_id": 999, "role": "viewer"}), "user_id"),
-        (json!({"user_id": eve.id, "role": "owner"}), "role"),
-        (json!({"role": "viewer"}), "user_id"),
-    ] {
-        let error = server
-            .post(&path, &ada.token, &body)
-            .await
-            .expect_error(422, "INVALID_INPUT");
-        assert_eq!(error["details"]["field"], field);
-    }
-
     let remove = async |by: &Account, who: &Account| {
         server
             .delete(&format!("{path}/{}", who.id), &by.token)
@@ -72,5 +59,27 @@ async fn members_come_change_and_go() {
         .get(&format!("/projects/{project}"), &grace.token)
         .await;
     gone.expect_error(403, "PROJECT_ACCESS_DENIED");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_becomes_what_a_member_cannot_be() {
+    let server = TestServer::start().await;
+    let ada = server.register("ada").await;
+    let eve = server.register("eve").await;
+    let project = server.project(&ada, "one").await;
+    let path = format!("/projects/{project}/members");
+    for (body, field) in [
+        (json!({"user_id": ada.id, "role": "viewer"}), "user_id"),
+        (json!({"user_id": 999, "role": "viewer"}), "user_id"),
+        (json!({"user_id": eve.id, "role": "owner"}), "role"),
+        (json!({"role": "viewer"}), "user_id"),
+    ] {
+        let error = server
+            .post(&path, &ada.token, &body)
+            .await
+            .expect_error(422, "INVALID_INPUT");
+        assert_eq!(error["details"]["field"], field);
+    }
     server.stop().await;
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use hivesync::clock::{Clock, ManualClock};
+use hivesync::clock::{Clock, ManualClock, Timestamp};
+use hivesync::config::Secret;
 use hivesync::domain::user::{Session, User};
 use hivesync::services::auth::jwt::{self, Claims};
 use hivesync::store::{Batch, Expect, Record};
@@ -230,20 +231,19 @@ fn forge(header: &Value, claims: &Value, signature: &str) -> String {
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
-#[tokio::test]
-async fn forged_tokens_open_nothing() {
-    let (server, clock) = timed().await;
-    let ada = server.register("ada").await;
-    let grace = server.register("grace").await;
-    let secret = &server.app.config.secrets.jwt;
-    let now = clock.now();
-    let claims = jwt::decode(secret, &ada.token, now).expect("our own token");
-    let payload = serde_json::to_value(&claims).expect("claims");
-    let signature = ada.token.rsplit('.').next().expect("a signature");
+/// Tokens that are not ours, or not `token` any more, whose claims those are.
+fn forgeries(
+    secret: &Secret,
+    token: &str,
+    claims: &Claims,
+    another: &Account,
+    now: Timestamp,
+) -> Vec<(&'static str, String)> {
+    let payload = serde_json::to_value(claims).expect("claims");
+    let signature = token.rsplit('.').next().expect("a signature");
     let signed = |claims: &Claims| jwt::encode(secret, claims).expect("signed");
-    let other_key = hivesync::config::Secret::new("another secret of more than 32 bytes");
-
-    let forged = [
+    let other_key = Secret::new("another secret of more than 32 bytes");
+    vec![
         ("alg none", forge(&json!({"alg": "none"}), &payload, "")),
         (
             "alg none, signed",
@@ -263,12 +263,12 @@ async fn forged_tokens_open_nothing() {
         ),
         (
             "another key",
-            jwt::encode(&other_key, &claims).expect("signed"),
+            jwt::encode(&other_key, claims).expect("signed"),
         ),
         (
             "another user",
             signed(&Claims {
-                sub: grace.id.to_string(),
+                sub: another.id.to_string(),
                 ..claims.clone()
             }),
         ),
@@ -293,12 +293,22 @@ async fn forged_tokens_open_nothing() {
                 ..claims.clone()
             }),
         ),
-        ("cut", ada.token[..ada.token.len() - 1].to_owned()),
-        ("longer", format!("{}A", ada.token)),
+        ("cut", token[..token.len() - 1].to_owned()),
+        ("longer", format!("{token}A")),
         ("no JWT", "x".into()),
         ("an API token of nobody", format!("hs_{}", "a".repeat(52))),
-    ];
-    for (what, token) in &forged {
+    ]
+}
+
+#[tokio::test]
+async fn forged_tokens_open_nothing() {
+    let (server, clock) = timed().await;
+    let ada = server.register("ada").await;
+    let grace = server.register("grace").await;
+    let secret = &server.app.config.secrets.jwt;
+    let now = clock.now();
+    let claims = jwt::decode(secret, &ada.token, now).expect("our own token");
+    for (what, token) in &forgeries(secret, &ada.token, &claims, &grace, now) {
         let answer = server.get("/auth/me", token).await;
         assert_eq!(answer.status, 401, "{what}: {}", answer.text());
         answer.expect_error(401, "UNAUTHENTICATED");
@@ -307,11 +317,8 @@ async fn forged_tokens_open_nothing() {
             "{what}"
         );
     }
-    assert_eq!(
-        me(&server, &signed(&claims)).await,
-        200,
-        "the same by the right key"
-    );
+    let signed = jwt::encode(secret, &claims).expect("signed");
+    assert_eq!(me(&server, &signed).await, 200, "by the right key");
     let basic = server
         .request(Method::GET, "/auth/me")
         .basic_auth("ada", Some(PASSWORD));

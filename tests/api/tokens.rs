@@ -208,6 +208,14 @@ async fn a_token_does_what_its_scope_says() {
             .await;
         logout.expect_error(403, "FORBIDDEN");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_may_build_asks_for_previews_and_one_that_reads_does_not() {
+    let server = TestServer::start().await;
+    let ada = server.register("ada").await;
+    let project = server.project(&ada, "one").await;
     let (_, build) = create(&server, &ada, "build").await;
     // With the scope it would be something else than 403: there is no source yet.
     let body = json!({"project_id": project, "git_ref": "latest", "platform": "web"});
