@@ -21,6 +21,15 @@ pub struct DataDir {
 }
 
 impl DataDir {
+    /// The paths below `root`, of which nothing need be there: for whoever
+    /// looks before, or without, a server of its own.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
     /// Makes what is missing of the folder.
     ///
     /// A folder that is there already keeps its mode: it may be a volume with

@@ -1,7 +1,7 @@
 //! Asking as the operator: the running server over its Unix socket, or, when
 //! none runs, the stores themselves.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::client::ErrorBody;
 use crate::app::App;
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::{Config, Report, Sources};
+use crate::data_dir::DataDir;
 use crate::error::{Code, Context, Error, Result};
 use crate::http::operator::PATH;
 use crate::http::server::listen;
@@ -36,11 +37,11 @@ pub async fn ask<T: DeserializeOwned>(command: Command) -> Result<T> {
 }
 
 /// The configured `DATA_DIR`, without making it.
-fn data_dir(sources: &Sources) -> Result<PathBuf> {
+fn data_dir(sources: &Sources) -> Result<DataDir> {
     let report = Report::of(sources);
     let row = report.rows.iter().find(|row| row.name == "DATA_DIR");
     row.and_then(|row| row.value.as_deref())
-        .map(PathBuf::from)
+        .map(|path| DataDir::at(Path::new(path)))
         .ok_or_else(|| {
             Error::new(
                 Code::InvalidInput,
@@ -51,21 +52,21 @@ fn data_dir(sources: &Sources) -> Result<PathBuf> {
 
 /// Whether a server has ever run on the configured data folder.
 pub fn has_data() -> Result<bool> {
-    let folder = data_dir(&Sources::of_process()?)?;
-    folder.join("db").try_exists().map_err(|e| {
+    let data = data_dir(&Sources::of_process()?)?;
+    data.db().try_exists().map_err(|e| {
         Error::new(
             Code::Forbidden,
             format!(
                 "cannot look into the data folder {}: {e}; run this as the user that the server \
                  runs as",
-                folder.display()
+                data.root().display()
             ),
         )
     })
 }
 
 async fn connect(sources: &Sources) -> Result<Option<UnixStream>> {
-    let socket = data_dir(sources)?.join("run/hivesync.sock");
+    let socket = data_dir(sources)?.socket();
     if !socket.exists() {
         return Ok(None);
     }

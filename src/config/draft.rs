@@ -10,6 +10,7 @@ use super::{
     Accounts, BuildLimits, Builds, Log, Previews, Secret, Server, SourceLimits, Tiers, WarmLimits,
     secrets,
 };
+use crate::data_dir::DataDir;
 
 /// A [`super::Config`] whose secrets may still be missing.
 pub(super) struct Draft {
@@ -89,7 +90,7 @@ pub(super) fn data_dir(values: &mut Values, sources: &Sources) -> PathBuf {
     let system = &sources.system_data_dir;
     let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     // A folder that is closed to us counts as used.
-    let used = !matches!(system.join("db").try_exists(), Ok(false));
+    let used = !matches!(DataDir::at(system).db().try_exists(), Ok(false));
     let makeable = !system.exists() && system.parent().is_some_and(writable);
     let chosen = if used || writable(system) || makeable {
         system.clone()
@@ -141,7 +142,7 @@ fn known_secrets(v: &mut Values, data_dir: &Path, local_dev_mode: bool) -> secre
         jwt: v.find(&s::JWT_SECRET),
         preview_token: v.find(&s::PREVIEW_TOKEN_SECRET),
     };
-    let path = data_dir.join("secrets.toml");
+    let path = DataDir::at(data_dir).secrets();
     let kept = secrets::read(&path).unwrap_or_else(|e| {
         if given.jwt.is_none() || given.preview_token.is_none() {
             v.problems.push(e.message.into_owned());
