@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+pub(super) use crate::domain::user::email_address as email;
+
 use super::tiers::{BlobsTier, EphemeralTier, Profile, QueueTier, StoreTier};
 use super::{LogFormat, Registration, SandboxChoice, Secret};
 
@@ -145,16 +147,6 @@ fn http_url(text: &str) -> Option<Url> {
 /// Without a trailing slash, so that paths can be appended.
 pub(super) fn base_url(text: &str) -> Option<String> {
     http_url(text).map(|url| url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Enough to catch a slip; only a delivered message proves an address.
-pub(super) fn email(text: &str) -> Option<String> {
-    let (local, domain) = text.split_once('@')?;
-    let fine = !local.is_empty()
-        && !domain.is_empty()
-        && !domain.contains('@')
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    fine.then(|| text.to_owned())
 }
 
 fn is_host(text: &str) -> bool {

@@ -120,3 +120,58 @@ pub struct OneTimeLink {
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
+
+/// The longest e-mail address that can be delivered to (RFC 5321, 4.5.3.1.3).
+const EMAIL_MAX_BYTES: usize = 254;
+const LOCAL_PART_MAX_BYTES: usize = 64;
+
+/// An e-mail address, trimmed and in lower case: two spellings of one mailbox
+/// must not become two accounts.
+///
+/// `None` for what could never be one; whether it can be delivered to only a
+/// delivery shows.
+#[must_use]
+pub fn email_address(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let (local, domain) = text.rsplit_once('@')?;
+    let local_ok = !local.is_empty()
+        && local.len() <= LOCAL_PART_MAX_BYTES
+        && !local.contains(['@', '<', '>', '"', ',', ';', ':', '(', ')'])
+        && !local.contains(|c: char| c.is_whitespace() || c.is_control());
+    let domain_ok = domain.split('.').all(|label| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+    });
+    (local_ok && domain_ok && text.len() <= EMAIL_MAX_BYTES).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_trimmed_and_lowered() {
+        for (text, kept) in [
+            ("  Ada@Example.COM ", "ada@example.com"),
+            ("a+b.c@localhost", "a+b.c@localhost"),
+            ("ünal@bücher.de", "ünal@bücher.de"),
+        ] {
+            assert_eq!(email_address(text).as_deref(), Some(kept));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long = format!("{}@example.com", "a".repeat(65));
+        let longer = format!("a@{}.com", "b.".repeat(126));
+        for text in [
+            "", "@", "a@", "@b.c", "a b@c.d", "a@b@c.d", "a@b..c", "a@-b.c", "a@b-.c", "a@b_c.d",
+            "a\n@b.c", "<a@b.c>", "a@b.c/", &long, &longer,
+        ] {
+            assert_eq!(email_address(text), None, "{text:?}");
+        }
+    }
+}
