@@ -6,25 +6,32 @@ use hivesync::domain::project::ProjectConfig;
 
 use crate::builder::{Builder, Tree, dependency_sets};
 
-/// Its page is written with the one dependency that it has.
-fn project(package_manager: &str) -> Tree {
+/// A web project of one page, which its build script writes with the one
+/// dependency that it has; `page` is a JavaScript expression.
+pub(crate) fn small(
+    package_manager: &str,
+    (dependency, version): (&str, &str),
+    page: &str,
+) -> Tree {
     let manifest = format!(
         r#"{{
   "name": "small",
   "version": "1.0.0",
   "packageManager": "{package_manager}",
   "scripts": {{ "build": "node build.js" }},
-  "dependencies": {{ "ms": "2.1.3" }}
+  "dependencies": {{ "{dependency}": "{version}" }}
 }}"#
     );
-    Tree::of(&[
-        ("package.json", &manifest),
-        (
-            "build.js",
-            "const fs = require('fs');\nfs.mkdirSync('dist');\n\
-             fs.writeFileSync('dist/index.html', `<p>${require('ms')('2 days')}</p>`);\n",
-        ),
-    ])
+    let build = format!(
+        "const fs = require('fs');\nfs.mkdirSync('dist');\n\
+         fs.writeFileSync('dist/index.html', {page});\n"
+    );
+    Tree::of(&[("package.json", &manifest), ("build.js", &build)])
+}
+
+fn project(package_manager: &str) -> Tree {
+    let page = "`<p>${require('ms')('2 days')}</p>`";
+    small(package_manager, ("ms", "2.1.3"), page)
 }
 
 const INTEGRITY: &str = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==";

@@ -11,6 +11,7 @@ use hivesync::domain::project::ProjectConfig;
 
 use super::fake::{PACKAGE, Registry, TOKEN};
 use crate::builder::{Builder, Tree};
+use crate::managers::small;
 use crate::npm;
 
 /// A server whose `BUILD_NPMRC` names the registry, besides what this machine
@@ -45,23 +46,8 @@ async fn server(registry: &Registry, folder: &Path, sandbox: SandboxChoice) -> B
 
 /// Its page is what the private package says.
 fn project(package_manager: &str) -> Tree {
-    let manifest = format!(
-        r#"{{
-  "name": "small",
-  "version": "1.0.0",
-  "packageManager": "{package_manager}",
-  "scripts": {{ "build": "node build.js" }},
-  "dependencies": {{ "{PACKAGE}": "1.0.0" }}
-}}"#
-    );
-    Tree::of(&[
-        ("package.json", &manifest),
-        (
-            "build.js",
-            "const fs = require('fs');\nfs.mkdirSync('dist');\n\
-             fs.writeFileSync('dist/index.html', require('@corp/sauce'));\n",
-        ),
-    ])
+    let page = "require('@corp/sauce')";
+    small(package_manager, (PACKAGE, "1.0.0"), page)
 }
 
 async fn installs(registry: &Registry, tree: Tree) {
