@@ -150,5 +150,7 @@ mod process;
 mod session;
 #[path = "../common/sources.rs"]
 mod sources;
+#[path = "../build/tree.rs"]
+mod tree;
 #[path = "../common/unprivileged.rs"]
 mod unprivileged;

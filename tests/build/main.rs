@@ -26,6 +26,7 @@ mod restricted;
 mod sandbox;
 mod sharing;
 mod static_site;
+mod tree;
 mod warm;
 mod warm_up;
 mod web;

@@ -293,5 +293,4 @@ impl Parts {
 }
 
 #[cfg(test)]
-#[path = "digest_tests.rs"]
 mod tests;
