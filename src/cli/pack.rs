@@ -58,7 +58,10 @@ pub fn pack(folder: &Path, archive: &mut File) -> Result<Packed> {
     if packed.files == 0 {
         return Err(Error::new(
             Code::InvalidProjectStructure,
-            format!("{} has no files to upload", folder.display()),
+            format!(
+                "{} has no files to upload; what .gitignore names is left out",
+                folder.display()
+            ),
         ));
     }
     tar.into_inner()

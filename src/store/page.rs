@@ -51,7 +51,7 @@ impl Cursor {
 fn foreign_cursor() -> Error {
     Error::new(
         Code::BadRequest,
-        "the cursor is not one that this listing gave out",
+        "the cursor is not one that this listing gave out; begin without one",
     )
 }
 
@@ -108,6 +108,23 @@ pub struct Paged<T> {
 }
 
 impl<T> Paged<T> {
+    /// A page of a list that is whole in memory.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` for the cursor of another listing.
+    pub fn of(items: Vec<T>, page: &Page) -> Result<Self> {
+        let start = match &page.cursor {
+            None => 0,
+            Some(cursor) => usize::try_from(cursor.number()?).map_err(|_| foreign_cursor())?,
+        };
+        let end = start.saturating_add(page.limit);
+        let next = (items.len() > end)
+            .then(|| i64::try_from(end).ok().map(Cursor::at_number))
+            .flatten();
+        let items = items.into_iter().skip(start).take(page.limit).collect();
+        Ok(Self { items, next })
+    }
+
     /// The same page of other items.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Paged<U> {
         Paged {

@@ -131,7 +131,11 @@ impl Tool {
         if !aside.join(&self.bin).is_dir() {
             return Err(Error::new(
                 Code::MissingDependencies,
-                format!("{} was fetched and holds no executable", self.spec()),
+                format!(
+                    "{} was fetched and holds no executable: the registry has another package \
+                     under that name, so the operator must look at what BUILD_NPMRC names",
+                    self.spec()
+                ),
             ));
         }
         fs::create_dir_all(stores.data.tools())

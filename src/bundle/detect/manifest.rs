@@ -28,11 +28,11 @@ impl Manifest {
             Ok(json @ Value::Object(_)) => Ok(Some(Self { json })),
             Ok(_) => Err(Error::new(
                 Code::InvalidProjectStructure,
-                format!("{shown} is not a JSON object"),
+                format!("{shown} is not a JSON object; mend it and build the new commit"),
             )),
             Err(e) => Err(Error::new(
                 Code::InvalidProjectStructure,
-                format!("{shown} is not valid JSON: {e}"),
+                format!("{shown} is not valid JSON: {e}; mend it and build the new commit"),
             )),
         }
     }

@@ -131,7 +131,10 @@ fn sizes(product: &Product) -> Result<Sizes> {
     if sizes.assets + sizes.bundle > LARGEST {
         return Err(Error::new(
             Code::PreviewBuildFailed,
-            format!("the build's output is larger than {} MiB", LARGEST >> 20),
+            format!(
+                "the build's output is larger than {} MiB; leave out of it what the app does not load",
+                LARGEST >> 20
+            ),
         ));
     }
     Ok(sizes)

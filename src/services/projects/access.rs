@@ -88,7 +88,7 @@ async fn find(app: &App, id: ProjectId) -> Result<Versioned<Project>> {
     app.store.project(id).await?.ok_or_else(|| {
         Error::new(
             Code::ProjectNotFound,
-            format!("there is no project with the id {id}"),
+            format!("there is no project with the id {id}; GET /projects lists yours"),
         )
     })
 }

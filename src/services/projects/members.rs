@@ -57,7 +57,10 @@ pub async fn add(
 ) -> Result<NamedMember> {
     let found = open(app, actor, project, Need::Own).await?;
     if found.value.owner_id == user {
-        return Err(Error::invalid("user_id", "this is the project's owner"));
+        return Err(Error::invalid(
+            "user_id",
+            "this is the project's owner, who may do all that members may",
+        ));
     }
     let account = app
         .store

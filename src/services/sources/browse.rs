@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::git::{Entry, FileContent, Ref, Tree};
 use crate::services::auth::Actor;
 use crate::services::projects::{Need, open};
-use crate::store::{Cursor, Page, Paged};
+use crate::store::{Page, Paged};
 
 /// Branches and tags, newest first.
 ///
@@ -15,7 +15,7 @@ use crate::store::{Cursor, Page, Paged};
 pub async fn refs(app: &App, actor: &Actor, project: ProjectId, page: &Page) -> Result<Paged<Ref>> {
     let found = open(app, actor, project, Need::Read).await?;
     let default = found.value.source.default_branch();
-    paged(app.repos.refs(project, default).await?, page)
+    Paged::of(app.repos.refs(project, default).await?, page)
 }
 
 /// The folder at `path` in what `git_ref` names, and the commit that is.
@@ -42,7 +42,7 @@ pub async fn tree(
             "the folder has too many entries to be listed; check the repository out instead",
         ));
     }
-    Ok((commit, paged(entries, page)?))
+    Ok((commit, Paged::of(entries, page)?))
 }
 
 /// The file at `path` in what `git_ref` names. A symbolic link is answered as
@@ -67,29 +67,4 @@ async fn resolve(app: &App, actor: &Actor, project: ProjectId, git_ref: &str) ->
     let default = found.value.source.default_branch();
     let resolved = app.repos.resolve(project, git_ref, default).await?;
     Ok(resolved.commit)
-}
-
-/// A page of a list that is whole in memory. The cursor is the index where the
-/// page begins.
-fn paged<T>(items: Vec<T>, page: &Page) -> Result<Paged<T>> {
-    let start = match &page.cursor {
-        None => 0,
-        Some(Cursor(bytes)) => bytes
-            .as_slice()
-            .try_into()
-            .map(u32::from_be_bytes)
-            .map_err(|_| {
-                Error::new(
-                    Code::BadRequest,
-                    "the cursor is not one that this listing gave out",
-                )
-            })? as usize,
-    };
-    let end = start.saturating_add(page.limit);
-    let next = (items.len() > end)
-        .then(|| u32::try_from(end).ok())
-        .flatten()
-        .map(|index| Cursor(index.to_be_bytes().to_vec()));
-    let items = items.into_iter().skip(start).take(page.limit).collect();
-    Ok(Paged { items, next })
 }

@@ -97,7 +97,7 @@ pub async fn bring_in(app: &App, project: &Project) -> Result<(), FetchError> {
         }
         Source::Upload | Source::Push => Err(last(Error::new(
             Code::Conflict,
-            "nothing is linked to this project any more",
+            "nothing is linked to this project any more; it was given another source meanwhile",
         ))),
     }
 }
