@@ -325,6 +325,7 @@ fn preview(app: &App, id: &JobId, project: ProjectId, number: usize) -> Preview 
             sha256: hex,
             kind: ProjectKind::Static,
             expires_at: Timestamp::from_secs(4_000_000_000),
+            bytecode: None,
         }),
         estimated_seconds: 1,
         created_at: now,

@@ -28,8 +28,29 @@ use crate::clock::Timestamp;
 use crate::domain::{JobId, ProjectId};
 use crate::error::{Context, Result};
 
-/// A blob's name, `previews/<project_id>/<job_id>/bundle.zip`: never made
-/// from text that a user chose.
+/// What there is of a preview, a blob each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobKind {
+    Bundle,
+    /// The bundle's JavaScript, compiled for Hermes.
+    Bytecode,
+}
+
+impl BlobKind {
+    pub const ALL: [BlobKind; 2] = [BlobKind::Bundle, BlobKind::Bytecode];
+
+    /// The last part of the blob's name.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            BlobKind::Bundle => "bundle.zip",
+            BlobKind::Bytecode => "main.hbc",
+        }
+    }
+}
+
+/// A blob's name, such as `previews/<project_id>/<job_id>/bundle.zip`: never
+/// made from text that a user chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BlobKey(String);
 
@@ -37,7 +58,17 @@ impl BlobKey {
     /// The key of the bundle that `job` makes.
     #[must_use]
     pub fn bundle(project: ProjectId, job: &JobId) -> Self {
-        Self(format!("previews/{project}/{job}/bundle.zip"))
+        Self::of(BlobKind::Bundle, project, job)
+    }
+
+    #[must_use]
+    pub fn bytecode(project: ProjectId, job: &JobId) -> Self {
+        Self::of(BlobKind::Bytecode, project, job)
+    }
+
+    #[must_use]
+    pub fn of(kind: BlobKind, project: ProjectId, job: &JobId) -> Self {
+        Self(format!("previews/{project}/{job}/{}", kind.file_name()))
     }
 
     #[must_use]
@@ -85,9 +116,9 @@ pub trait Blobs: Send + Sync {
         self.put(key, &[part]).await
     }
 
-    /// Parts of the project's bundles as they are now. A store that keeps no
-    /// parts has none to offer.
-    async fn shelf(&self, project: ProjectId) -> Result<Arc<dyn Shelf>>;
+    /// Parts of the project's blobs of that kind as they are now. A store that
+    /// keeps no parts has none to offer.
+    async fn shelf(&self, project: ProjectId, kind: BlobKind) -> Result<Arc<dyn Shelf>>;
 
     /// `None` when there is no such blob.
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobInfo>>;

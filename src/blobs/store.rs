@@ -14,7 +14,7 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 
 use super::extent::{Extents, Reader};
 use super::part::{EmptyShelf, Part, Shelf};
-use super::{BlobInfo, BlobKey, Blobs};
+use super::{BlobInfo, BlobKey, BlobKind, Blobs};
 use crate::clock::Timestamp;
 use crate::disk;
 use crate::domain::ProjectId;
@@ -83,7 +83,7 @@ impl Blobs for ObjectBlobs {
         self.upload(&location, bytes).await
     }
 
-    async fn shelf(&self, _: ProjectId) -> Result<Arc<dyn Shelf>> {
+    async fn shelf(&self, _: ProjectId, _: BlobKind) -> Result<Arc<dyn Shelf>> {
         Ok(Arc::new(EmptyShelf))
     }
 

@@ -194,6 +194,21 @@ pub struct Bundle {
     pub kind: ProjectKind,
     /// The end of the bundle's life.
     pub expires_at: Timestamp,
+    /// What its JavaScript was compiled to, once it was.
+    pub bytecode: Option<Bytecode>,
+}
+
+/// A bundle's JavaScript as Hermes bytecode. It lies beside the bundle and ends
+/// with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Bytecode {
+    /// Bytes.
+    pub size: u64,
+    /// Hex; the download's `ETag`.
+    pub sha256: String,
+    /// Of the bytecode's format. An app loads exactly the one that its own
+    /// Hermes was made for.
+    pub version: u32,
 }
 
 /// What may be shown of the token that asked for the build: never its

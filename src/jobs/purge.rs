@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::blobs::BlobKey;
+use crate::blobs::{BlobKey, BlobKind};
 use crate::disk::remove_tree;
 use crate::domain::ProjectId;
 use crate::domain::job::{Priority, Queue};
@@ -86,8 +86,10 @@ async fn purge(app: &App, project: ProjectId) -> Result<()> {
 }
 
 async fn remove_files(app: &App, preview: &Preview) -> Result<()> {
-    let key = BlobKey::bundle(preview.project_id, &preview.id);
-    app.blobs.delete(&key).await?;
+    for kind in BlobKind::ALL {
+        let key = BlobKey::of(kind, preview.project_id, &preview.id);
+        app.blobs.delete(&key).await?;
+    }
     remove_folder(&app.data.job_tmp(&preview.id)).await?;
     remove_folder(&app.data.web_cache().join(preview.id.as_str())).await?;
     absent_is_fine(tokio::fs::remove_file(app.data.build_log(&preview.id)).await)

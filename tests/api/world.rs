@@ -5,9 +5,9 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use hivesync::blobs::BlobKey;
+use hivesync::blobs::{BlobKey, BlobKind};
 use hivesync::clock::Random;
-use hivesync::domain::preview::{Bundle, Platform, Preview, PreviewStatus, TokenFacts};
+use hivesync::domain::preview::{Bundle, Bytecode, Platform, Preview, PreviewStatus, TokenFacts};
 use hivesync::domain::project::{Member, MemberRole, Project, ProjectConfig, ProjectKind, Source};
 use hivesync::domain::{JobId, ProjectId, UserId};
 use hivesync::jobs::JobKind;
@@ -155,6 +155,11 @@ pub(crate) async fn preview(
         sha256: "0".repeat(64),
         kind: ProjectKind::Static,
         expires_at: now.after(app.config.previews.bundle_ttl),
+        bytecode: Some(Bytecode {
+            size: 4,
+            sha256: "1".repeat(64),
+            version: 98,
+        }),
     };
     let preview = Preview {
         id: id.clone(),
@@ -195,8 +200,10 @@ pub(crate) async fn preview(
     if done {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(b"PK..").expect("written");
-        let key = BlobKey::bundle(project, &id);
-        app.blobs.put_file(&key, file.path()).await.expect("stored");
+        for kind in BlobKind::ALL {
+            let key = BlobKey::of(kind, project, &id);
+            app.blobs.put_file(&key, file.path()).await.expect("stored");
+        }
         std::fs::write(app.data.build_log(&id), "the log\n").expect("written");
     }
     id

@@ -182,6 +182,7 @@ impl World {
             sha256: data_encoding::HEXLOWER.encode(digest.as_ref()),
             kind: ProjectKind::Static,
             expires_at: now.after(app.config.previews.bundle_ttl),
+            bytecode: None,
         };
         let batch = self
             .change(claim, |preview| {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use hivesync::blobs::local::LocalBlobs;
 use hivesync::blobs::store::ObjectBlobs;
-use hivesync::blobs::{BlobKey, Blobs, Extent, Part, PartName};
+use hivesync::blobs::{BlobKey, BlobKind, Blobs, Extent, Part, PartName};
 use hivesync::clock::SystemEntropy;
 use hivesync::domain::{JobId, ProjectId};
 use hivesync::error::Code;
@@ -75,6 +75,7 @@ run_for_every_adapter!(
     a_bundle_of_the_shelf_s_parts_reads_the_same,
     an_opened_blob_outlives_its_deletion,
     a_blob_that_is_replaced_is_read_anew,
+    bytecode_lies_beside_its_bundle,
 );
 
 pub(crate) fn key(project: i64) -> BlobKey {
@@ -259,7 +260,10 @@ pub(crate) async fn put_shared(
     folder: &Path,
     contents: &[&[u8]],
 ) -> usize {
-    let shelf = port.shelf(ProjectId(project)).await.unwrap();
+    let shelf = port
+        .shelf(ProjectId(project), BlobKind::Bundle)
+        .await
+        .unwrap();
     let mut shared = 0;
     let mut parts = parts(folder, contents);
     for part in &mut parts {
@@ -340,4 +344,34 @@ async fn a_blob_that_is_replaced_is_read_anew(port: &dyn Blobs, folder: &Path) {
             assert_eq!(opened.size(), size as u64);
         }
     }
+}
+
+/// Two blobs of one job, which know nothing of each other.
+async fn bytecode_lies_beside_its_bundle(port: &dyn Blobs, folder: &Path) {
+    let (project, job) = (ProjectId(1), JobId::generate(&SystemEntropy::new()));
+    let keys = BlobKind::ALL.map(|kind| BlobKey::of(kind, project, &job));
+    let contents: [&[u8]; 2] = [b"the bundle", b"the bytecode"];
+    for (key, content) in keys.iter().zip(contents) {
+        port.put(key, &parts(folder, &[content])).await.unwrap();
+    }
+    for (key, content) in keys.iter().zip(contents) {
+        assert!(read(port, key, 0..content.len() as u64).await == content);
+    }
+    let mut listed: Vec<_> = port.list().await.unwrap();
+    listed.retain(|blob| blob.key.contains(job.as_str()));
+    listed.sort_by(|one, two| one.key.cmp(&two.key));
+    let listed: Vec<_> = listed.iter().map(|b| (b.key.as_str(), b.size)).collect();
+    assert_eq!(listed, [(keys[0].as_str(), 10), (keys[1].as_str(), 12)]);
+    let [bundles, bytecodes] = [
+        port.shelf(project, BlobKind::Bundle).await.unwrap(),
+        port.shelf(project, BlobKind::Bytecode).await.unwrap(),
+    ];
+    assert!(bundles.find(&name(contents[1])).is_none());
+    assert!(bytecodes.find(&name(contents[0])).is_none());
+
+    port.delete(&keys[1]).await.unwrap();
+    assert!(port.head(&keys[1]).await.unwrap().is_none());
+    assert!(read(port, &keys[0], 0..10).await == contents[0]);
+    port.delete(&keys[0]).await.unwrap();
+    assert!(port.head(&keys[0]).await.unwrap().is_none());
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use hivesync::blobs::local::LocalBlobs;
-use hivesync::blobs::{BlobKey, Blobs, Part};
-use hivesync::domain::ProjectId;
+use hivesync::blobs::{BlobKey, BlobKind, Blobs, Part};
+use hivesync::domain::{JobId, ProjectId};
 use hivesync::error::Code;
 
 use super::blobs::{file, key, local_bench, parts, put_shared, read};
@@ -206,7 +206,11 @@ async fn what_cannot_be_linked_is_copied() {
     let chunks: Vec<&[u8]> = bytes.chunks(10_000).collect();
     let first = key(7);
     put_shared(&bench.port, 7, &first, folder, &chunks).await;
-    let shelf = bench.port.shelf(ProjectId(7)).await.unwrap();
+    let shelf = bench
+        .port
+        .shelf(ProjectId(7), BlobKind::Bundle)
+        .await
+        .unwrap();
     let held: Vec<Part> = parts(folder, &chunks)
         .iter()
         .map(|part| shelf.find(&part.name.unwrap()).unwrap())
@@ -282,4 +286,35 @@ async fn a_full_disk_is_told_as_such_and_nothing_is_left() {
     assert_eq!(error.code, Code::StorageFull);
     assert_eq!(entries(&bench.root), [bench.root.join("previews")]);
     bench.port.put(&key, &[half]).await.unwrap();
+}
+
+/// Bytecode that was made once is shared by all that have the same JavaScript,
+/// and goes with the last of them.
+#[tokio::test]
+async fn bytecode_is_found_however_many_there_are() {
+    let bench = local_bench();
+    let folder = bench.folder.path();
+    let bytecode = |job: u8| {
+        let name: JobId = format!("job_{job:026}").parse().unwrap();
+        BlobKey::bytecode(ProjectId(7), &name)
+    };
+    let made: Vec<Part> = (0..40_u8)
+        .map(|n| parts(folder, &[&[n; 1000]]).remove(0))
+        .collect();
+    for (job, part) in (0..).zip(&made) {
+        let part = std::slice::from_ref(part);
+        bench.port.put(&bytecode(job), part).await.unwrap();
+    }
+    let shelf = bench.port.shelf(ProjectId(7), BlobKind::Bytecode);
+    let shelf = shelf.await.unwrap();
+    let found = shelf.find(&made[0].name.unwrap()).expect("the oldest");
+    bench.port.put(&bytecode(99), &[found]).await.unwrap();
+    assert!(bytes_on_disk(&bench.root) < 41 * 1000 + 41 * 300);
+    bench.port.delete(&bytecode(0)).await.unwrap();
+    assert!(read(&bench.port, &bytecode(99), 0..1000).await == [0; 1000]);
+    bench.port.delete(&bytecode(99)).await.unwrap();
+    for job in 1..40 {
+        bench.port.delete(&bytecode(job)).await.unwrap();
+    }
+    assert_eq!(bytes_on_disk(&bench.root), 0);
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! previews/<project>/<job>/bundle.index     which bytes of which packs it is
 //!                          <sha256>.pack    bytes, named by their digest
-//! previews/.new/…                           bundles being put, and no more than that
+//! previews/<project>/<job>.hbc/…            the same of its bytecode
+//! previews/.new/…                           blobs being put, and no more than that
 //! ```
 //!
 //! A put writes the bytes that no earlier bundle has into *one* pack of its own
@@ -46,7 +47,7 @@ use self::index::Index;
 use self::opened::Opened;
 use super::extent::{Extent, Extents, Reader};
 use super::part::{Part, Shelf};
-use super::{BlobInfo, BlobKey, Blobs};
+use super::{BlobInfo, BlobKey, BlobKind, Blobs};
 use crate::clock::Timestamp;
 use crate::disk;
 use crate::domain::ProjectId;
@@ -59,7 +60,9 @@ const NEW: &str = ".new";
 /// A bundle is there if its folder has this file.
 const INDEX: &str = "bundle.index";
 /// A whole bundle, as earlier versions kept it.
-const PLAIN: &str = "bundle.zip";
+const PLAIN: &str = BlobKind::Bundle.file_name();
+/// Ends the name of a folder with bytecode. No job is called so.
+const BYTECODE: &str = ".hbc";
 /// One read of a blob on its way out.
 const PIECE: usize = 256 * 1024;
 /// A blob may be replaced between the reads of its index and of its packs, but
@@ -94,7 +97,12 @@ impl LocalBlobs {
     /// The folder of one blob.
     fn folder(&self, key: &BlobKey) -> PathBuf {
         let blob = self.root.join(key.as_str());
-        blob.parent().map_or(blob.clone(), Path::to_owned)
+        let folder = blob.parent().map_or(blob.clone(), Path::to_owned);
+        if blob.ends_with(BlobKind::Bytecode.file_name()) {
+            folder.with_extension(&BYTECODE[1..])
+        } else {
+            folder
+        }
     }
 
     /// Does what changes a blob. Nobody is given the old one when it is over,
@@ -123,9 +131,9 @@ impl Blobs for LocalBlobs {
         self.change("store", key, move || target.put(&parts)).await
     }
 
-    async fn shelf(&self, project: ProjectId) -> Result<Arc<dyn Shelf>> {
+    async fn shelf(&self, project: ProjectId, kind: BlobKind) -> Result<Arc<dyn Shelf>> {
         let folder = self.root.join(PREFIX).join(project.to_string());
-        let parts = tokio::task::spawn_blocking(move || shelf::LocalShelf::of(&folder))
+        let parts = tokio::task::spawn_blocking(move || shelf::LocalShelf::of(&folder, kind))
             .await
             .or_internal("look through a project's bundles")?;
         Ok(Arc::new(parts))
@@ -313,13 +321,24 @@ fn list(previews: &Path) -> io::Result<Vec<BlobInfo>> {
         if project == NEW {
             continue;
         }
-        for job in names(&previews.join(&project))? {
-            let folder = previews.join(&project).join(&job);
-            let key = format!("{PREFIX}/{project}/{job}/{PLAIN}");
+        for name in names(&previews.join(&project))? {
+            let folder = previews.join(&project).join(&name);
+            let file = kind_of(&name).file_name();
+            let job = name.strip_suffix(BYTECODE).unwrap_or(&name);
+            let key = format!("{PREFIX}/{project}/{job}/{file}");
             found.extend(info(&folder, key)?);
         }
     }
     Ok(found)
+}
+
+/// What lies in a project's folder of that name.
+fn kind_of(folder: &str) -> BlobKind {
+    if folder.ends_with(BYTECODE) {
+        BlobKind::Bytecode
+    } else {
+        BlobKind::Bundle
+    }
 }
 
 /// The folders in `folder`; none if it is not there.

@@ -1,4 +1,4 @@
-//! What of a project's bundles a new one may share.
+//! What of a project's blobs a new one of their kind may share.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -13,11 +13,19 @@ use ring::digest::{Context as Digest, SHA256};
 use super::super::extent::{Extent, Extents};
 use super::super::part::{KeptFile, Part, PartName, Shelf};
 use super::index::{Index, Stretch};
-use super::{INDEX, names, pack_path};
+use super::{INDEX, kind_of, names, pack_path};
+use crate::blobs::BlobKind;
 
-/// How many bundles are looked at, the newest first: a project's platforms and
-/// branches, with room to spare.
-const BUNDLES: usize = 16;
+/// How many blobs are looked at, the newest first. Of bundles: a project's
+/// platforms and branches, with room to spare. Bytecode has one part, and what
+/// is not found is compiled again: there all are worth a look.
+const fn looked_at(kind: BlobKind) -> usize {
+    match kind {
+        BlobKind::Bundle => 16,
+        BlobKind::Bytecode => usize::MAX,
+    }
+}
+
 /// An end for bundles of very many files.
 const MOST_PARTS: usize = 200_000;
 
@@ -47,13 +55,13 @@ impl Pack {
 
 impl LocalShelf {
     /// What cannot be read is left out: the bundle is then stored whole.
-    pub(super) fn of(project: &Path) -> Self {
+    pub(super) fn of(project: &Path, kind: BlobKind) -> Self {
         let mut shelf = Self {
             packs: Vec::new(),
             parts: HashMap::new(),
         };
         let mut by_digest = HashMap::new();
-        for folder in newest(project).unwrap_or_default() {
+        for folder in newest(project, kind).unwrap_or_default() {
             if shelf.parts.len() < MOST_PARTS
                 && let Err(error) = shelf.add(&folder, &mut by_digest)
             {
@@ -134,17 +142,18 @@ fn digest_of(extents: &Extents) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The folders of the newest bundles, newest first.
-fn newest(project: &Path) -> io::Result<Vec<PathBuf>> {
+/// The folders of the newest blobs of that kind, newest first.
+fn newest(project: &Path, kind: BlobKind) -> io::Result<Vec<PathBuf>> {
     let mut found: Vec<(SystemTime, PathBuf)> = names(project)?
         .into_iter()
-        .filter_map(|job| {
-            let folder = project.join(job);
+        .filter(|name| kind_of(name) == kind)
+        .filter_map(|name| {
+            let folder = project.join(name);
             let modified = fs::metadata(folder.join(INDEX)).ok()?.modified().ok()?;
             Some((modified, folder))
         })
         .collect();
     found.sort_by(|one, two| two.cmp(one));
-    found.truncate(BUNDLES);
+    found.truncate(looked_at(kind));
     Ok(found.into_iter().map(|(_, folder)| folder).collect())
 }

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::start::{self, Shown};
 use super::warm::Warm;
 use crate::app::App;
-use crate::blobs::BlobKey;
+use crate::blobs::{BlobKey, BlobKind};
 use crate::bundle::deps::{self, Dependencies, Stores};
 use crate::bundle::detect::{Plan, detect};
 use crate::bundle::log::{BuildLog, Nudge};
@@ -354,7 +354,7 @@ impl Stages<'_> {
         let (limit, cancel, log) = (build.limit, build.cancel.clone(), self.log.clone());
         self.stage(Stage::Package, async move {
             log.flush().await;
-            let earlier = app.blobs.shelf(facts.project_id).await?;
+            let earlier = app.blobs.shelf(facts.project_id, BlobKind::Bundle).await?;
             let packed = blocking(move || {
                 let stop = Stop {
                     limit: &limit,
@@ -407,6 +407,7 @@ impl Stages<'_> {
                 sha256: packed.sha256,
                 kind,
                 expires_at: app.clock.now().after(app.config.previews.bundle_ttl),
+                bytecode: None,
             })
         })
         .await

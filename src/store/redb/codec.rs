@@ -8,7 +8,7 @@
 //! of its own; [`SUMMED`] marks those that do.
 //!
 //! A record's current version is its domain type. To change such a type:
-//! copy it as it was into a module below this one, as a frozen struct; raise
+//! copy it as it was into [`super::frozen`], as a frozen struct; raise
 //! [`Stored::VERSION`], name the frozen struct as [`Stored::Previous`] and
 //! write [`Stored::upgrade`]. Old records are read through that, and written
 //! anew at their next change. The golden bytes in the tests fail when a type
@@ -21,7 +21,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::job::Job;
-use crate::domain::preview::Preview;
 use crate::domain::project::{Member, Project};
 use crate::domain::user::{ApiToken, OneTimeLink, Session, User};
 use crate::error::{Code, Error};
@@ -82,7 +81,6 @@ macro_rules! first_version {
 first_version! {
     Revised<User> = "account",
     Revised<Project> = "project",
-    Revised<Preview> = "preview",
     Session = "session",
     ApiToken = "API token",
     OneTimeLink = "one-time link",

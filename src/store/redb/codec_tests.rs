@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::domain::job::{JobFailure, JobState, Lease, Priority, Queue};
 use crate::domain::preview::{
-    BuildError, Bundle, Platform, PreviewStatus, SandboxLevel, Stage, TokenFacts,
+    BuildError, Bundle, Bytecode, Platform, Preview, PreviewStatus, SandboxLevel, Stage, TokenFacts,
 };
 use crate::domain::project::{MemberRole, ProjectConfig, ProjectKind, SealedCredential, Source};
 use crate::domain::user::{LinkPurpose, Role, Scope};
@@ -94,6 +94,11 @@ fn preview() -> Revised<Preview> {
                 sha256: "b".repeat(64),
                 kind: ProjectKind::ReactNative,
                 expires_at: TIME,
+                bytecode: Some(Bytecode {
+                    size: 654_321,
+                    sha256: "c".repeat(64),
+                    version: 98,
+                }),
             }),
             estimated_seconds: 20,
             created_at: TIME,
@@ -221,10 +226,23 @@ fn every_record_has_its_golden_bytes() {
     assert_eq!(lines, include_str!("golden.txt"), "renewed:\n{lines}");
 }
 
+/// A preview as version 1 wrote it, before bundles had bytecode.
+const PREVIEW_V1: &str = "81fc701101001e6a6f625f3030303030303030303030303030303030303030303030303031fb58020e046d61696e01046d61696e286161616161616161616161616161616161616161616161616161616161616161616161616161616102036b6579fdf6d0ca9f17030000fdf6d0ca9f1703000001070104500101010201010943414e43454c4c45440963616e63656c6c6564011b70726576696577732f3330302f6a6f622f62756e646c652e7a6970fc15cd5b07406262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626201fdf6d0ca9f1703000014fdf6d0ca9f1703000001fdf6d0ca9f17030000001da5a651";
+
+#[test]
+fn a_preview_of_version_1_is_read() {
+    let bytes = data_encoding::HEXLOWER
+        .decode(PREVIEW_V1.as_bytes())
+        .unwrap();
+    let mut expected = preview();
+    expected.value.bundle.as_mut().unwrap().bytecode = None;
+    assert_eq!(decode::<Revised<Preview>>(&bytes).unwrap(), expected);
+}
+
 /// Their numbers stand in keys and records alike.
 #[test]
 fn enums_keep_their_numbers() {
-    assert_eq!(Queue::ALL.map(|queue| queue as u8), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(Queue::ALL.map(|queue| queue as u8), [0, 1, 2, 3, 4, 5, 6]);
     let statuses = [
         PreviewStatus::Queued,
         PreviewStatus::Building,

@@ -14,6 +14,7 @@ mod claim;
 mod codec;
 mod errors;
 mod file;
+mod frozen;
 mod header;
 mod jobs;
 mod lock;
