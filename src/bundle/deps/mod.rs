@@ -12,12 +12,14 @@ mod manager;
 mod origins;
 mod sets;
 mod tools;
+mod view;
 
 use std::path::{Path, PathBuf};
 
 pub use manager::{Install, Manager};
 pub use sets::half_filled;
 pub use tools::Tool;
+pub use view::View;
 
 use super::detect::Plan;
 use super::npmrc::Npmrc;
