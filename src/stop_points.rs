@@ -66,6 +66,8 @@ points! {
     FailAfter "fail.after" "The failure is written."
     CancelAfter "cancel.after" "A build is cancelled; its worker was not told."
     PurgeMiddle "purge.middle" "Some of a deleted project's files are gone."
+    BytecodeStored "bytecode.stored" "The store has the bytecode, and no row names it."
+    BytecodeShown "bytecode.shown" "The row names the bytecode; its job has not ended."
     SyncBefore "sync.before" "A repository is fetched, which the project's row does not say."
     ReleaseBefore "release.before" "A job is about to be handed back at the stop."
 }

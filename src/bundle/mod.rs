@@ -8,6 +8,7 @@
 //! package        the zip
 //! workbench      the folders of one build, and its cell in the sandbox
 //! transform      what the bundlers keep between builds of a project
+//! hermes         finished JavaScript as Hermes bytecode
 //! warm           bundlers that stay, for the next build of a project
 //! sandbox        the wall around every command of a build
 //! registry       the one way out of an install, to package registries
@@ -18,6 +19,7 @@
 pub mod deps;
 pub mod detect;
 pub mod expo;
+pub mod hermes;
 pub mod log;
 pub mod npmrc;
 pub mod package;

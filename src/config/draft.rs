@@ -240,6 +240,7 @@ fn builds(v: &mut Values, free_bytes: u64) -> Builds {
         concurrency,
         per_project,
         warm_up: v.get(&s::PREVIEW_WARM_UP),
+        bytecode: v.get(&s::PREVIEW_BYTECODE),
         sandbox: v.get(&s::SANDBOX),
         npmrc,
         registries: v.find(&s::BUILD_REGISTRIES).unwrap_or_default(),

@@ -179,6 +179,9 @@ pub struct Builds {
     pub per_project: u32,
     /// `PREVIEW_WARM_UP`, default true: whether previews are built ahead.
     pub warm_up: bool,
+    /// `PREVIEW_BYTECODE`, default true: whether finished previews are compiled
+    /// for Hermes.
+    pub bytecode: bool,
     /// `SANDBOX`.
     pub sandbox: SandboxChoice,
     /// `BUILD_NPMRC`: a file with the registry's address, proxy, CA file and

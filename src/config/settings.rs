@@ -131,6 +131,8 @@ settings! {
             "The limit of installing dependencies.";
         PREVIEW_WARM_UP: bool = Value("true"), Flag, parse::flag,
             "Builds previews of new commits ahead of being asked, while nobody's build runs.";
+        PREVIEW_BYTECODE: bool = Value("true"), Flag, parse::flag,
+            "Compiles the JavaScript of finished previews to Hermes bytecode, where a project uses Hermes, while nobody's build runs.";
         SANDBOX: SandboxChoice = Value("auto"), Choice(&["auto", "isolated", "restricted", "none"]), parse::sandbox,
             "How builds are walled off: the best level that works here, exactly this one, or (trusted projects only) not at all.";
         BUILD_NPMRC: PathBuf = Unset, Path("the path of an .npmrc file"), parse::path,

@@ -23,16 +23,19 @@ pub enum Queue {
     Sync,
     /// Building ahead of being asked, while nobody's build runs.
     WarmUp,
+    /// Compiling finished previews' JavaScript, while nobody's build runs.
+    Bytecode,
 }
 
 impl Queue {
-    pub const ALL: [Queue; 6] = [
+    pub const ALL: [Queue; 7] = [
         Queue::PreviewBuild,
         Queue::AiJobs,
         Queue::GpuAiJobs,
         Queue::Cleanup,
         Queue::Sync,
         Queue::WarmUp,
+        Queue::Bytecode,
     ];
 
     #[must_use]
@@ -44,6 +47,7 @@ impl Queue {
             Queue::Cleanup => "cleanup",
             Queue::Sync => "sync",
             Queue::WarmUp => "warm_up",
+            Queue::Bytecode => "bytecode",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! data, and says itself whether an error is retried or final.
 
 mod backoff;
+pub mod bytecode;
 pub mod preview;
 pub mod purge;
 pub mod sync;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::domain::job::Job;
 use crate::error::{Error, Result};
+use crate::jobs::bytecode::{self, BytecodeJob};
 use crate::jobs::preview::{self, PreviewJob};
 use crate::jobs::purge::{self, PurgeJob};
 use crate::jobs::sync::{self, SyncJob};
@@ -24,6 +25,7 @@ pub(super) enum Work {
     Sync(SyncJob),
     Purge(PurgeJob),
     WarmUp(WarmUpJob),
+    Bytecode(BytecodeJob),
 }
 
 impl Work {
@@ -36,6 +38,7 @@ impl Work {
             SyncJob::KIND => payload(job).map(Work::Sync),
             PurgeJob::KIND => payload(job).map(Work::Purge),
             WarmUpJob::KIND => payload(job).map(Work::WarmUp),
+            BytecodeJob::KIND => payload(job).map(Work::Bytecode),
             kind => Err(Error::internal(format!(
                 "this version has no job of kind {kind}"
             ))),
@@ -54,6 +57,7 @@ impl Work {
             Work::Preview => preview::run(app, claim, job, cancel).await,
             Work::Sync(sync) => sync::run(app, claim, job, sync, cancel).await,
             Work::WarmUp(warm_up) => warm_up::run(app, claim, job, warm_up, cancel).await,
+            Work::Bytecode(bytecode) => bytecode::run(app, claim, job, bytecode, cancel).await,
             Work::Purge(purge) => purge::run(app, purge)
                 .await
                 .map(|()| Batch::new())
@@ -71,7 +75,7 @@ impl Work {
     ) -> Result<Batch> {
         match self {
             Work::Preview | Work::WarmUp(_) => preview::failed(app, &job.id, error, again).await,
-            Work::Sync(_) | Work::Purge(_) => Ok(Batch::new()),
+            Work::Sync(_) | Work::Purge(_) | Work::Bytecode(_) => Ok(Batch::new()),
         }
     }
 
@@ -79,7 +83,7 @@ impl Work {
     pub(super) async fn released(&self, app: &App, job: &Job) -> Result<Batch> {
         match self {
             Work::Preview | Work::WarmUp(_) => preview::released(app, &job.id).await,
-            Work::Sync(_) | Work::Purge(_) => Ok(Batch::new()),
+            Work::Sync(_) | Work::Purge(_) | Work::Bytecode(_) => Ok(Batch::new()),
         }
     }
 
@@ -87,6 +91,7 @@ impl Work {
     pub(super) async fn clean(&self, app: &App, job: &Job) {
         match self {
             Work::Preview | Work::WarmUp(_) => preview::clean(app, &job.id).await,
+            Work::Bytecode(_) => bytecode::clean(app, &job.id).await,
             Work::Sync(_) | Work::Purge(_) => {}
         }
     }

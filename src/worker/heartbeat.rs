@@ -20,7 +20,7 @@ struct Beat<'a> {
     id: &'a str,
     /// `cpu`, `gpu` or `cleanup`.
     r#type: &'static str,
-    queues: [Queue; 4],
+    queues: [Queue; 5],
     active_jobs: Vec<JobId>,
     /// How many builds it runs at a time.
     build_slots: usize,

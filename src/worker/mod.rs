@@ -3,8 +3,8 @@
 //!
 //! A *slot* runs one job at a time. There are `PREVIEW_BUILDER_CONCURRENCY`
 //! slots for builds, one for syncs and one for cleanup, so that a long queue
-//! of builds never keeps a sync waiting; and one that builds ahead of being
-//! asked, which gives way to every other build.
+//! of builds never keeps a sync waiting; and one each that builds ahead of being
+//! asked and that makes bytecode, which give way to every other build.
 //!
 //! At the soft stop the slots claim nothing more and finish what they have; at
 //! the hard stop they kill it and hand it back, and the attempt does not count.
@@ -32,11 +32,12 @@ use crate::error::{Context, Result};
 use slot::Slot;
 
 /// The queues that the embedded server's worker serves.
-const QUEUES: [Queue; 4] = [
+const QUEUES: [Queue; 5] = [
     Queue::PreviewBuild,
     Queue::Sync,
     Queue::Cleanup,
     Queue::WarmUp,
+    Queue::Bytecode,
 ];
 
 /// What the slots, the heartbeat and the cancels share.

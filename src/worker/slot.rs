@@ -22,8 +22,7 @@ const LEASE: Duration = Duration::from_secs(30);
 const RENEW: Duration = Duration::from_secs(10);
 /// After the store has failed us.
 const BREATH: Duration = Duration::from_secs(1);
-/// How often what is built ahead looks whether it must give way: a read of
-/// two numbers.
+/// How often a job looks whether it must give way: a read of two numbers.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long removing a job's files may go on after the hard stop.
 const CLEANING: Duration = Duration::from_secs(2);
@@ -54,6 +53,7 @@ impl Slot {
                 slot(Queue::Sync, 1),
                 slot(Queue::Cleanup, 1),
                 slot(Queue::WarmUp, 1),
+                slot(Queue::Bytecode, 1),
             ])
             .collect()
     }
@@ -68,7 +68,7 @@ impl Slot {
             group_limit: self.group_limit,
         };
         while !stopping.is_cancelled() {
-            if self.queue == Queue::WarmUp && must_wait(app).await {
+            if gives_way(self.queue) && must_wait(app, self.queue).await {
                 tokio::select! {
                     () = tokio::time::sleep(BREATH) => {}
                     () = stopping.cancelled() => {}
@@ -156,7 +156,7 @@ async fn attempt(
         result = &mut running => return ended(result.ok(), cancel),
         () = keep_lease(worker, claim) => Outcome::Lost,
         () = halting.cancelled() => Outcome::Halted,
-        () = asked_for(&worker.app), if job.queue == Queue::WarmUp => Outcome::Halted,
+        () = asked_for(&worker.app), if gives_way(job.queue) => Outcome::Halted,
     };
     cancel.cancel();
     match running.await {
@@ -166,9 +166,15 @@ async fn attempt(
     }
 }
 
-/// Whether there is something to build ahead and a build that comes first.
-async fn must_wait(app: &App) -> bool {
-    let waits = app.queue.stats(Queue::WarmUp).await;
+/// Whether nobody waits for the jobs of this queue, so that they are done only
+/// while no build runs.
+fn gives_way(queue: Queue) -> bool {
+    matches!(queue, Queue::WarmUp | Queue::Bytecode)
+}
+
+/// Whether there is something to do and a build that comes first.
+async fn must_wait(app: &App, queue: Queue) -> bool {
+    let waits = app.queue.stats(queue).await;
     waits.is_ok_and(|stats| stats.queued > 0) && is_building(app).await
 }
 
@@ -177,7 +183,7 @@ async fn asked_for(app: &App) {
     while !is_building(app).await {
         tokio::time::sleep(LOOK).await;
     }
-    tracing::info!("what is built ahead gives way to a build that was asked for");
+    tracing::info!("the job gives way to a build that was asked for");
 }
 
 async fn is_building(app: &App) -> bool {

@@ -14,6 +14,7 @@ mod session;
 mod unprivileged;
 
 mod builder;
+mod bytecode;
 mod endings;
 mod escapes;
 mod expo;

@@ -51,6 +51,7 @@ impl Setup {
         let mut config = Config::for_tests(data.path());
         // A test runs the builds that it asks for; those ahead have their own.
         config.builds.warm_up = false;
+        config.builds.bytecode = false;
         config.builds.launcher = Some(env!("CARGO_BIN_EXE_hivesync").into());
         Self {
             config,

@@ -1,6 +1,7 @@
 //! A client whose server may die at any moment.
 
 use std::io::Write;
+use std::path::Path;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -122,7 +123,16 @@ impl Client {
 
     /// Asks for a preview of the newest commit; its job.
     pub(crate) async fn build(&self, ledger: &Ledger, project: i64) -> Result<String, Gone> {
-        let ask = json!({"project_id": project, "git_ref": "latest", "platform": "web"});
+        self.build_for("web", ledger, project).await
+    }
+
+    pub(crate) async fn build_for(
+        &self,
+        platform: &str,
+        ledger: &Ledger,
+        project: i64,
+    ) -> Result<String, Gone> {
+        let ask = json!({"project_id": project, "git_ref": "latest", "platform": platform});
         let token = self.call(Method::POST, "/preview/token", &ask).await?;
         let token = json!({"token": token.expect(200)["token"]});
         let asked = self.call(Method::POST, "/preview/build", &token).await;
@@ -195,6 +205,17 @@ impl Client {
         Ok((answer.etag, answer.body))
     }
 
+    /// The digest of the bytecode as it is downloaded, if there is any.
+    pub(crate) async fn bytecode(&self, job: &str) -> Result<Option<String>, Gone> {
+        let answer = self.get(&format!("/preview/bytecode/{job}")).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        assert_eq!(answer.status, 200, "{job}");
+        let digest = ring::digest::digest(&ring::digest::SHA256, &answer.body);
+        Ok(Some(data_encoding::HEXLOWER.encode(digest.as_ref())))
+    }
+
     /// All previews of a project.
     pub(crate) async fn previews(&self, project: i64) -> Result<Vec<Value>, Gone> {
         let mut found = Vec::new();
@@ -246,6 +267,7 @@ impl Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     files: Vec<(&'static str, String)>,
+    /// `index.html`, or an app's JavaScript.
     page: String,
 }
 
@@ -274,6 +296,30 @@ impl Tree {
     pub(crate) fn built(text: &str) -> Self {
         let script = format!("mkdir dist; printf %s '{text}' > dist/index.html");
         Self::script(&script, text)
+    }
+
+    /// An app with a small compiler of its own.
+    pub(crate) fn app(text: &str) -> Self {
+        let file = |name: &'static str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hermes-app");
+            let text = std::fs::read_to_string(path.join(name)).expect("a fixture");
+            (name, text)
+        };
+        let mut files = vec![("index.js", text.to_owned())];
+        files.extend(
+            [
+                "package.json",
+                "react-native/package.json",
+                "react-native/cli.js",
+                "hermes-compiler/package.json",
+                "hermes-compiler/hermesc/linux64-bin/hermesc",
+            ]
+            .map(file),
+        );
+        Self {
+            files,
+            page: text.to_owned(),
+        }
     }
 
     /// Nothing that could be built.

@@ -207,8 +207,17 @@ async fn assert_artifact(client: &Client, ledger: &Ledger, row: &Value) {
     let page = ledger.entries().pages.get(commit).cloned();
     // The answer to the upload may have been lost.
     if let Some(page) = page {
-        assert_eq!(read("dist/index.html"), page, "{row}");
+        let name = match row["platform"].as_str() {
+            Some("web") => "dist/index.html",
+            _ => "main.jsbundle",
+        };
+        assert_eq!(read(name), page, "{row}");
     }
+    let (bytecode, known) = (&row["bytecode"], client.bytecode(job).await);
+    assert_eq!(
+        known.expect("an answer"),
+        bytecode["sha256"].as_str().map(str::to_owned)
+    );
 }
 
 /// The queue's own account agrees with the rows.
@@ -228,6 +237,7 @@ fn assert_files(data: &Path, rows: &BTreeMap<String, Value>) {
         let inside = Path::new(&file).strip_prefix(data).expect("below");
         let mut names = inside.iter().skip(2).map(|name| name.to_str());
         let job = names.next().flatten().unwrap_or_default();
+        let job = job.strip_suffix(".hbc").unwrap_or(job);
         // A build may have been cancelled or buried after its bundle was put;
         // but each is a whole one, in the place of a build that there is.
         assert!(

@@ -35,6 +35,7 @@ fn scene(point: Point) -> Scene {
         Point::CancelAfter => Scene::Cancel,
         Point::ReleaseBefore => Scene::Stop,
         Point::PurgeMiddle => Scene::Delete,
+        Point::BytecodeStored | Point::BytecodeShown => Scene::Bytecode,
         Point::SyncBefore => Scene::Sync,
     }
 }
@@ -146,6 +147,8 @@ at_every_point! {
     fail_after FailAfter
     cancel_after CancelAfter
     purge_middle PurgeMiddle
+    bytecode_stored BytecodeStored
+    bytecode_shown BytecodeShown
     sync_before SyncBefore
     release_before ReleaseBefore
 }

@@ -30,6 +30,8 @@ pub(crate) enum Scene {
     Delete,
     /// A linked repository is fetched.
     Sync,
+    /// An app's JavaScript is compiled after its build.
+    Bytecode,
 }
 
 /// A server's home, its account and what the scene works on.
@@ -127,6 +129,7 @@ impl Stage {
             Scene::Stop => self.outlast(server, &text).await?,
             Scene::Delete => self.delete().await?,
             Scene::Sync => self.sync().await?,
+            Scene::Bytecode => self.bytecode(&text).await?,
         }
         Ok(())
     }
@@ -184,6 +187,17 @@ impl Stage {
         self.client.synced(self.project).await?;
         let job = self.client.build(&self.ledger, self.project).await?;
         expect(&self.client.end_of(&job).await?, "success");
+        Ok(())
+    }
+
+    async fn bytecode(&self, text: &str) -> Result<(), Gone> {
+        let Self { client, ledger, .. } = self;
+        let tree = Tree::app(&format!("// {text}"));
+        client.upload(ledger, self.project, &tree).await?;
+        let job = client.build_for("ios", ledger, self.project).await?;
+        expect(&client.end_of(&job).await?, "success");
+        // A round trip each time: the server does something meanwhile.
+        while client.status(&job).await?["bytecode"].is_null() {}
         Ok(())
     }
 

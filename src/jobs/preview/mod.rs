@@ -25,6 +25,7 @@ use crate::domain::{JobId, ProjectId};
 use crate::ephemeral::topic;
 use crate::error::{Code, Error, Result};
 use crate::jobs::{JobError, JobKind};
+use crate::services::previews::bytecode;
 use crate::store::{Batch, Claim, Expect, Record};
 use progress::Progress;
 
@@ -62,7 +63,9 @@ pub async fn run(
     let built = async {
         let mut progress = Progress::begin(app, claim, &job.id).await?;
         let bundle = stages::build(app, &mut progress, job.attempts, cancel).await?;
-        Ok(progress.success(bundle))
+        let bytecode = bytecode::job(app, progress.preview(), &bundle)?;
+        let done = progress.success(bundle);
+        Ok(bytecode.into_iter().fold(done, Batch::enqueue))
     };
     built
         .await

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use futures::TryStreamExt;
+use tokio::io::AsyncWriteExt;
+
 use super::{Reader, expired, open};
 use crate::app::App;
 use crate::blobs::{BlobKey, Extents};
 use crate::domain::JobId;
 use crate::domain::preview::{Bundle, Preview, PreviewStatus};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 
 /// A bundle that can be read now.
 pub struct Opened {
@@ -33,17 +36,45 @@ pub enum Bytes {
 pub async fn download(app: &App, reader: &Reader, id: &JobId) -> Result<Opened> {
     let preview = open(app, reader, id).await?.value;
     let bundle = finished(app, &preview)?.clone();
-    let key = BlobKey::bundle(preview.project_id, id);
-    let bytes = match app.blobs.on_disk(&key).await.map_err(gone)? {
-        Some(extents) => Bytes::Local(extents),
-        None if app.blobs.head(&key).await?.is_some() => Bytes::Stored(key),
-        None => return Err(expired()),
-    };
+    let bytes = bytes(app, BlobKey::bundle(preview.project_id, id)).await?;
     Ok(Opened {
         preview,
         bundle,
         bytes,
     })
+}
+
+/// Where the blob of a preview that lives can be read.
+///
+/// # Errors
+/// `PREVIEW_EXPIRED` when it is gone.
+pub(super) async fn bytes(app: &App, key: BlobKey) -> Result<Bytes> {
+    match app.blobs.on_disk(&key).await.map_err(gone)? {
+        Some(extents) => Ok(Bytes::Local(extents)),
+        None if app.blobs.head(&key).await?.is_some() => Ok(Bytes::Stored(key)),
+        None => Err(expired()),
+    }
+}
+
+/// The bundle in files of this machine.
+///
+/// # Errors
+/// `PREVIEW_EXPIRED` when the blob is gone.
+pub async fn fetch(app: &App, preview: &Preview) -> Result<Extents> {
+    let key = BlobKey::bundle(preview.project_id, &preview.id);
+    if let Some(zip) = app.blobs.on_disk(&key).await.map_err(gone)? {
+        return Ok(Extents::clone(&zip));
+    }
+    let what = "copy a bundle to this machine";
+    let info = app.blobs.head(&key).await?.ok_or_else(expired)?;
+    let file = tempfile::tempfile_in(app.data.tmp()).or_internal(what)?;
+    let mut file = tokio::fs::File::from_std(file);
+    let mut bytes = app.blobs.read(&key, 0..info.size).await?;
+    while let Some(piece) = bytes.try_next().await? {
+        file.write_all(&piece).await.or_internal(what)?;
+    }
+    file.flush().await.or_internal(what)?;
+    Extents::of_file(file.into_std().await).or_internal(what)
 }
 
 /// A bundle whose row lives and whose bytes do not has expired too.

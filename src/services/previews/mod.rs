@@ -3,9 +3,12 @@
 //! [`issue`] gives tokens out, [`request`] turns one into a job, [`read`] shows
 //! jobs, [`change`] cancels and retries them, [`follow`] and [`logs`] tell what
 //! happens while they run, [`bundle`] opens what came of them and [`web`]
-//! [`unpack`]s it for browsers. [`warm_up`] builds ahead of being asked. [`estimate`] guesses how long a build will take.
+//! [`unpack`]s it for browsers. [`warm_up`] builds
+//! ahead of being asked, [`bytecode`] has finished bundles compiled. [`estimate`]
+//! guesses how long a build will take.
 
 pub mod bundle;
+pub mod bytecode;
 pub mod change;
 pub mod estimate;
 pub mod follow;

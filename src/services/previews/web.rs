@@ -2,14 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use futures::TryStreamExt;
-use tokio::io::AsyncWriteExt;
-
-use super::bundle::{finished, gone};
+use super::bundle::{fetch, finished};
 use super::unpack::Unpacking;
-use super::{Reader, expired, open};
+use super::{Reader, open};
 use crate::app::App;
-use crate::blobs::{BlobKey, Extents};
 use crate::disk;
 use crate::domain::JobId;
 use crate::domain::path::plain;
@@ -94,24 +90,6 @@ async fn relatives(app: &App, preview: &Preview) -> Result<Vec<PathBuf>> {
     Ok(others
         .map(|other| app.data.web_cache().join(other.id.as_str()))
         .collect())
-}
-
-/// The bundle in files of this machine.
-async fn fetch(app: &App, preview: &Preview) -> Result<Extents> {
-    let key = BlobKey::bundle(preview.project_id, &preview.id);
-    if let Some(zip) = app.blobs.on_disk(&key).await.map_err(gone)? {
-        return Ok(Extents::clone(&zip));
-    }
-    let what = "copy a web bundle to this machine";
-    let info = app.blobs.head(&key).await?.ok_or_else(expired)?;
-    let file = tempfile::tempfile_in(app.data.tmp()).or_internal(what)?;
-    let mut file = tokio::fs::File::from_std(file);
-    let mut bytes = app.blobs.read(&key, 0..info.size).await?;
-    while let Some(piece) = bytes.try_next().await? {
-        file.write_all(&piece).await.or_internal(what)?;
-    }
-    file.flush().await.or_internal(what)?;
-    Extents::of_file(file.into_std().await).or_internal(what)
 }
 
 /// `text`, an address or a name below some folder, as a relative path that

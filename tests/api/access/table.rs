@@ -232,6 +232,7 @@ fn about_previews() -> Vec<Row> {
         project("GET /api/v1/preview/status/{job_id}", READ),
         project("GET /api/v1/preview/events/{job_id}", READ),
         project("GET /api/v1/preview/download/{job_id}", READ),
+        project("GET /api/v1/preview/bytecode/{job_id}", READ),
         project("GET /api/v1/preview/logs/{job_id}", READ),
         project("POST /api/v1/preview/cancel/{job_id}", READ)
             .job(Job::Preview(PreviewStatus::Queued)),

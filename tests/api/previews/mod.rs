@@ -1,5 +1,6 @@
 //! Previews over HTTP, with the test in the worker's place.
 
+mod bytecode;
 mod downloads;
 mod events;
 mod jobs;

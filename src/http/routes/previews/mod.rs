@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Timestamp;
-use crate::domain::preview::{BuildError, Platform, Preview, PreviewStatus, SandboxLevel, Stage};
+use crate::domain::preview::{
+    BuildError, Bytecode, Platform, Preview, PreviewStatus, SandboxLevel, Stage,
+};
 use crate::domain::{JobId, ProjectId};
 use crate::http::AppState;
 use crate::services::previews::estimate;
@@ -28,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(events::follow))
         .routes(routes!(events::logs))
         .routes(routes!(download::bundle))
+        .routes(routes!(download::bytecode))
 }
 
 /// A preview as its readers see it.
@@ -49,6 +52,10 @@ pub struct PreviewDto {
     pub platform: Platform,
     /// Bytes of the bundle.
     pub size: Option<u64>,
+    /// Of iOS and Android builds for Hermes: the JavaScript compiled in the
+    /// background after the build, to be had from
+    /// `/preview/bytecode/{job_id}`; null where there is none (yet).
+    pub bytecode: Option<Bytecode>,
     /// Whether the build found its caches; null until that is known.
     pub warm: Option<bool>,
     /// How the build was walled off; null until it runs.
@@ -65,8 +72,13 @@ pub struct PreviewDto {
 
 impl PreviewDto {
     fn new(preview: Preview, now: Timestamp) -> Self {
+        let eta_seconds = estimate::left(&preview, now);
+        let (size, bytecode) = preview
+            .bundle
+            .map(|bundle| (bundle.size, bundle.bytecode))
+            .unzip();
         Self {
-            eta_seconds: estimate::left(&preview, now),
+            eta_seconds,
             job_id: preview.id,
             project_id: preview.project_id,
             status: preview.status,
@@ -74,7 +86,8 @@ impl PreviewDto {
             progress: f64::from(preview.percent) / 100.0,
             commit: preview.commit,
             platform: preview.platform,
-            size: preview.bundle.map(|bundle| bundle.size),
+            size,
+            bytecode: bytecode.flatten(),
             warm: preview.warm,
             sandbox: preview.sandbox,
             created_at: preview.created_at,

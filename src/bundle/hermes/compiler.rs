@@ -1,0 +1,83 @@
+//! Finding the compiler that a project has installed, where Expo's and React
+//! Native's own command lines look for it.
+
+use std::env::consts::ARCH;
+use std::fmt;
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+
+use crate::bundle::deps::View;
+
+/// A compiler, ready to be lent to a cell.
+#[derive(Clone)]
+pub struct Compiler {
+    pub program: Vec<u8>,
+    /// SHA-256.
+    pub digest: [u8; 32],
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// None was ever made for such a machine.
+    Machine(&'static str),
+    /// The project has not installed one.
+    Package,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missing::Machine(machine) => write!(
+                f,
+                "React Native brings no Hermes compiler for Linux on {machine}, only for x86_64"
+            ),
+            Missing::Package => write!(
+                f,
+                "the project's dependencies have no Hermes compiler (hermes-compiler, or \
+                 sdks/hermesc in react-native)"
+            ),
+        }
+    }
+}
+
+impl Compiler {
+    /// The one of the app in the folder `app`, for this machine. Blocking.
+    ///
+    /// # Errors
+    /// [`Missing`].
+    pub fn find(view: &View, app: &Path) -> Result<Self, Missing> {
+        Self::find_for(view, app, ARCH)
+    }
+
+    fn find_for(view: &View, app: &Path, machine: &'static str) -> Result<Self, Missing> {
+        // All Linux builds that were ever published are of this one kind.
+        if machine != "x86_64" {
+            return Err(Missing::Machine(machine));
+        }
+        let react_native = view.package(app, "react-native").ok_or(Missing::Package)?;
+        let prebuilt = Path::new("linux64-bin/hermesc");
+        let places = [
+            // A package of its own since React Native 0.83.
+            view.package(&react_native, "hermes-compiler")
+                .map(|package| package.join("hermesc").join(prebuilt)),
+            // Since 0.69.
+            Some(react_native.join("sdks/hermesc").join(prebuilt)),
+            // Before.
+            view.package(app, "hermes-engine")
+                .map(|package| package.join(prebuilt)),
+        ];
+        let program = places
+            .into_iter()
+            .flatten()
+            .find_map(|path| view.read(&path))
+            .ok_or(Missing::Package)?;
+        let mut name = [0; 32];
+        name.copy_from_slice(digest(&SHA256, &program).as_ref());
+        Ok(Self {
+            program,
+            digest: name,
+        })
+    }
+}
