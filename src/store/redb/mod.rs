@@ -16,6 +16,7 @@ mod errors;
 mod file;
 mod frozen;
 mod header;
+mod inbox;
 mod jobs;
 mod lock;
 mod meta;

@@ -2,28 +2,24 @@
 //! in one transaction, and acknowledges each caller after the durable commit.
 //!
 //! redb allows one write transaction at a time, and its price is the fsync.
-//! While one group is being synced the next one gathers, so the price is
-//! shared by all who wait, without anybody being made to wait for a group.
+//! While one group is being synced the next one gathers ([`Inbox`]), so the
+//! price is shared by all who wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::errors::{Failure, Halt};
 use super::file::{self, File};
+use super::inbox::{Answered, Inbox};
 use super::unit::{QueueNews, Unit};
 use crate::clock::Clock;
 use crate::domain::job::Queue;
 use crate::error::{Code, Context, Error, Result};
 use crate::store::signals::Signals;
-
-/// The most operations of one transaction: enough to share an fsync well,
-/// few enough to keep the first caller's wait short.
-const GROUP: usize = 256;
-/// How many operations may wait before callers are held back.
-const BACKLOG: usize = 1024;
 
 /// A caller's operation, until it is settled.
 trait Operation: Send {
@@ -72,7 +68,7 @@ where
 
 /// The callers' end of the writer.
 pub(super) struct Writer {
-    inbox: Option<mpsc::Sender<Box<dyn Operation>>>,
+    inbox: Arc<Inbox<Box<dyn Operation>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -82,18 +78,19 @@ impl Writer {
         clock: Arc<dyn Clock>,
         signals: Arc<Signals>,
     ) -> Result<Self> {
-        let (inbox, waiting) = mpsc::channel(BACKLOG);
+        let inbox = Arc::new(Inbox::new());
         let worker = Worker {
+            inbox: Arc::clone(&inbox),
             file,
             clock,
             signals,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || worker.run(waiting))
+            .spawn(move || worker.run())
             .or_internal("start the database's writer thread")?;
         Ok(Self {
-            inbox: Some(inbox),
+            inbox,
             thread: Some(thread),
         })
     }
@@ -113,8 +110,8 @@ impl Writer {
             outcome: None,
             caller,
         };
-        let inbox = self.inbox.as_ref().ok_or_else(gone)?;
-        inbox.send(Box::new(task)).await.map_err(|_| gone())?;
+        let sent = self.inbox.send(Box::new(task)).await;
+        sent.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -127,10 +124,8 @@ impl Writer {
             outcome: None,
             caller,
         };
-        if let Some(inbox) = &self.inbox {
-            // A full inbox is nudge enough.
-            let _ = inbox.try_send(Box::new(task));
-        }
+        // A full inbox is nudge enough.
+        let _ = self.inbox.try_send(Box::new(task));
     }
 }
 
@@ -138,7 +133,7 @@ impl Writer {
 /// whoever drops the store may open it again.
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.inbox = None;
+        self.inbox.close();
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported when it happened.
             let _ = thread.join();
@@ -155,24 +150,35 @@ fn gone() -> Error {
 
 /// The thread's end.
 struct Worker {
+    inbox: Arc<Inbox<Box<dyn Operation>>>,
     file: Arc<File>,
     clock: Arc<dyn Clock>,
     signals: Arc<Signals>,
 }
 
+/// However the thread ends: nobody shall wait for it any more.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.inbox.abandon();
+    }
+}
+
 impl Worker {
-    fn run(self, mut waiting: mpsc::Receiver<Box<dyn Operation>>) {
-        while let Some(first) = waiting.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP
-                && let Ok(next) = waiting.try_recv()
-            {
-                group.push(next);
-            }
+    fn run(self) {
+        let mut last: Option<Answered> = None;
+        while let Some(mut group) = self.inbox.take(last.as_ref()) {
+            let began = Instant::now();
+            let operations = group.len();
             let fate = self.commit(&mut group);
+            let took = began.elapsed();
             for operation in group {
                 operation.settle(fate.as_ref().copied());
             }
+            last = Some(Answered {
+                operations,
+                took,
+                at: Instant::now(),
+            });
         }
         self.file.close();
     }
