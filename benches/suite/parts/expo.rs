@@ -4,10 +4,11 @@
 //! Ours runs from the first byte of the upload until the bundle can be
 //! downloaded; by hand from the start of the command until it has ended. Each
 //! round edits the same line on both sides. By hand keeps its `node_modules`
-//! and Metro's cache between rounds, as a developer does.
+//! and Metro's cache between rounds, as a developer does; ours has the bundler
+//! running that it keeps for a project in use.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -15,11 +16,15 @@ use tokio::process::Command;
 use super::{ROUNDS, median};
 use crate::process::run as run_command;
 use crate::report::{Better, Figure, Reach, Report};
-use crate::world::Hive;
+use crate::world::{Accepted, Hive};
 use crate::{Result, project};
 
 /// The most that ours may take of the time by hand when nothing is kept.
 const COLD: f64 = 1.05;
+/// What the log of a build by a warm bundler says.
+const BY_WARM: &str = "the warm bundler has them";
+/// How many builds a bundler may take to be there.
+const WARM_UPS: usize = 30;
 
 pub(crate) async fn run(report: &mut Report) -> Result<()> {
     let by_hand = ByHand::new()?;
@@ -27,7 +32,7 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
 
     let install = by_hand.install().await?;
     let export = by_hand.export(0, true).await?;
-    let first = ours.preview(ours.project, 0).await?;
+    let (first, _) = ours.preview(ours.project, 0).await?;
     report.add(
         line("preview, cold, nothing kept", first)
             .beside("npm ci && expo export --no-bytecode", install + export)
@@ -37,9 +42,13 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     let [mut edited, mut plain, mut bytecode] = [const { Vec::new() }; 3];
     // Each side's first export with a kept cache is no one's usual one.
     by_hand.export(1, false).await?;
-    ours.preview(ours.project, 1).await?;
+    ours.warm_up().await?;
     for round in 0..ROUNDS {
-        edited.push(ours.preview(ours.project, 10 + round).await?);
+        let (seconds, accepted) = ours.preview(ours.project, 10 + round).await?;
+        if !ours.was_warm(&accepted).await? {
+            return Err("the warm bundler was gone when it was measured".into());
+        }
+        edited.push(seconds);
         plain.push(by_hand.export(10 + round, true).await?);
         bytecode.push(by_hand.export(20 + round, false).await?);
     }
@@ -157,14 +166,31 @@ impl Ours {
     }
 
     /// Uploads the sources with an edited line and waits for the bundle.
-    async fn preview(&self, project: i64, edit: usize) -> Result<f64> {
+    async fn preview(&self, project: i64, edit: usize) -> Result<(f64, Accepted)> {
         project::edit(&self.app(), edit)?;
         let archive = project::pack(&self.app())?;
         let began = Instant::now();
         self.hive.upload(project, archive).await?;
         let accepted = self.hive.ask(project, "ios").await?;
         self.hive.built(&accepted).await?;
-        Ok(began.elapsed().as_secs_f64())
+        Ok((began.elapsed().as_secs_f64(), accepted))
+    }
+
+    /// Builds until the bundler that the first build has started is there and
+    /// has built once.
+    async fn warm_up(&self) -> Result<()> {
+        for edit in 0..WARM_UPS {
+            let (_, accepted) = self.preview(self.project, 100 + edit).await?;
+            if self.was_warm(&accepted).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(format!("no warm bundler has come in {WARM_UPS} builds").into())
+    }
+
+    async fn was_warm(&self, accepted: &Accepted) -> Result<bool> {
+        Ok(self.hive.log(accepted).await?.contains(BY_WARM))
     }
 
     /// Asks again for what is built already.
@@ -184,8 +210,7 @@ impl Ours {
             .upload(project, project::pack(&self.app())?)
             .await?;
         let accepted = self.hive.ask(project, "ios").await?;
-        let seconds = self.hive.time_in_stage(&accepted, "dependencies").await?;
         self.hive.built(&accepted).await?;
-        Ok(seconds)
+        self.hive.time_in_stage(&accepted, "dependencies").await
     }
 }

@@ -26,8 +26,13 @@ pub(crate) struct Part {
 const PARTS: &[Part] = &[
     Part {
         name: "queue",
-        about: "durable enqueue, claim and complete",
+        about: "durable enqueue, claim and complete in the process",
         run: |report| Box::pin(queue::run(report)),
+    },
+    Part {
+        name: "queue-http",
+        about: "the same through HTTP, beside other queues",
+        run: |report| Box::pin(queue::run_http(report)),
     },
     Part {
         name: "pickup",

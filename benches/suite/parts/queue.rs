@@ -56,6 +56,11 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
         )
         .reach(Reach::Value(10_000.0)),
     );
+    Ok(())
+}
+
+/// The second part: the same through HTTP.
+pub(crate) async fn run_http(report: &mut Report) -> Result<()> {
     let peers = Peers::start().await?;
     let [mut ours, mut bullmq, mut celery, mut graphile] = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
@@ -74,7 +79,7 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     ] {
         report.add(
             Figure::new(
-                "the same through HTTP",
+                "enqueue, claim, complete through HTTP",
                 "jobs/s",
                 Better::Higher,
                 median(ours.clone()),
