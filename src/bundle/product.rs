@@ -17,6 +17,7 @@ pub const MOST_FILES: usize = 100_000;
 /// Bytes that are read at a time.
 const PIECE: usize = 256 << 10;
 
+/// One file of a bundle.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The path in the zip, with `/` between its parts.
@@ -35,6 +36,7 @@ pub struct Asset {
     pub extension: String,
 }
 
+/// What a bundler has made.
 #[derive(Clone, Debug, Default)]
 pub struct Product {
     pub entries: Vec<Entry>,
@@ -53,6 +55,7 @@ pub const MAIN: &str = "main.jsbundle";
 pub const DIST: &str = "dist";
 
 impl Product {
+    /// Adds one file under its name in the bundle.
     pub fn push(&mut self, name: impl Into<String>, file: PathBuf) {
         self.entries.push(Entry {
             name: name.into(),

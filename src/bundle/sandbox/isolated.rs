@@ -196,8 +196,8 @@ impl Words {
         self.push(guest);
     }
 
-    /// Binds what `path` is in the end: `/etc/resolv.conf` is often a link to
-    /// a place that the sandbox does not have.
+    /// Binds what `path` is in the end: `/etc/localtime` and its like are
+    /// links, some to places that the sandbox does not have.
     fn resolved_bind(&mut self, path: &str) {
         if let Ok(real) = Path::new(path).canonicalize() {
             self.bind(Access::ReadOnly, &real, Path::new(path));

@@ -2,6 +2,7 @@
 //! listens on that network's loopback interface and carries every connection to
 //! a Unix socket of the server's that the sandbox shows.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -47,13 +48,11 @@ impl Bridge {
 
     /// Comes back only when it failed.
     pub(super) fn carry(&self) -> Failure {
-        match self.carry_on() {
-            Ok(()) => Failure::to("carry on")(io::Error::from(io::ErrorKind::NotConnected)),
-            Err(error) => Failure::to("carry connections out")(error),
-        }
+        let Err(error) = self.carry_on();
+        Failure::to("carry connections out")(error)
     }
 
-    fn carry_on(&self) -> io::Result<()> {
+    fn carry_on(&self) -> io::Result<Infallible> {
         // Whoever started it becomes the command: there is nothing to carry
         // after that.
         set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -1,8 +1,9 @@
 //! The warm bundlers of this process: at most so many, none larger than
 //! allowed, each given up when nobody has needed it for a while.
 
+mod lease;
+
 use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use lease::{Lease, Place};
 
 use super::bundler::Bundler;
 use crate::config::WarmLimits;
@@ -62,6 +65,7 @@ enum Slot {
 }
 
 impl Bundlers {
+    /// A pool with nothing in it yet.
     #[must_use]
     pub fn new(limits: WarmLimits) -> Self {
         Self {
@@ -281,85 +285,6 @@ impl Table {
             })
             .min_by_key(|(since, _)| *since)
             .map(|(_, spot)| spot)
-    }
-}
-
-/// A bundler that works for one build. Dropped without [`Lease::keep`], it is
-/// ended: whoever did not come to the end of a build has left it half done.
-pub struct Lease {
-    pool: Bundlers,
-    spot: Spot,
-    bundler: Option<Box<Bundler>>,
-}
-
-impl Lease {
-    /// Gives it back for the next build.
-    pub fn keep(mut self) {
-        if let Some(bundler) = self.bundler.take() {
-            bundler.speak_to(None);
-            self.pool.inner.put(self.spot, bundler);
-        }
-    }
-}
-
-impl Deref for Lease {
-    type Target = Bundler;
-
-    fn deref(&self) -> &Bundler {
-        let bundler = self.bundler.as_deref();
-        bundler.unwrap_or_else(|| unreachable!("only taken when the lease ends"))
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Bundler {
-        let bundler = self.bundler.as_deref_mut();
-        bundler.unwrap_or_else(|| unreachable!("only taken when the lease ends"))
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(bundler) = self.bundler.take() {
-            bundler.speak_to(None);
-            self.pool.inner.end(bundler);
-            self.pool.inner.clear(self.spot);
-        }
-    }
-}
-
-/// A place in the pool for a bundler that is starting. Dropped, it is free.
-pub struct Place {
-    pool: Bundlers,
-    spot: Spot,
-    number: u64,
-    filled: bool,
-}
-
-impl Place {
-    /// Of no other place of this process: for the names of folders.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub fn fill(mut self, bundler: Bundler) {
-        self.filled = true;
-        self.pool.inner.put(self.spot, Box::new(bundler));
-    }
-
-    /// No bundler can be made for `key`.
-    pub fn unfit(self, key: &str) {
-        let mut table = self.pool.inner.table();
-        table.unfit.insert(self.spot, key.to_owned());
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.filled {
-            self.pool.inner.clear(self.spot);
-        }
     }
 }
 
