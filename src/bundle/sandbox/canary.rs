@@ -1,11 +1,12 @@
 //! Proving a level: a canary of ours must find itself walled off, by the very
 //! way that every command of a build goes, before any build is let in.
 
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use rustix::process::{getpid, getuid};
 use tempfile::TempDir;
@@ -90,7 +91,7 @@ pub(super) fn prove(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, Str
 /// Where builds will be, so that the way there is proved, too, and the next
 /// start removes what a killed one has left. Who only looks at a server's state
 /// makes no data folder for that.
-fn folder(sandbox: &Sandbox, apart: bool) -> std::io::Result<TempDir> {
+fn folder(sandbox: &Sandbox, apart: bool) -> io::Result<TempDir> {
     let tmp = sandbox.inner.tmp.as_path();
     if sandbox.inner.users.is_some() && !apart {
         std::fs::DirBuilder::new()
@@ -105,55 +106,81 @@ fn folder(sandbox: &Sandbox, apart: bool) -> std::io::Result<TempDir> {
     }
 }
 
+/// What is out of a build's reach, and what is not, while the canary tries it.
+struct Scene {
+    /// The one folder that it may change.
+    work: PathBuf,
+    outside: PathBuf,
+    socket: PathBuf,
+    port: u16,
+    /// All of it goes, and nothing listens any more, once these are dropped.
+    _held: (UnixListener, TcpListener, Option<TempDir>, TempDir),
+}
+
+impl Scene {
+    fn lay(sandbox: &Sandbox, apart: bool) -> io::Result<Self> {
+        let folder = folder(sandbox, apart)?;
+        // Links on the way to it are no part of what is tried.
+        let root = folder.path().canonicalize()?;
+        let (work, outside) = (root.join("work"), root.join("outside"));
+        for dir in [&work, &outside] {
+            std::fs::create_dir(dir)?;
+        }
+        std::fs::write(outside.join("secret"), "not for builds")?;
+        stop_point!(CanaryLaid);
+        let mut socket = outside.join("socket");
+        let mut elsewhere = None;
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            socket = elsewhere.insert(tempfile::tempdir()?).path().join("socket");
+        }
+        let unix = UnixListener::bind(&socket)?;
+        let tcp = TcpListener::bind(("127.0.0.1", 0))?;
+        Ok(Self {
+            work,
+            outside,
+            socket,
+            port: tcp.local_addr()?.port(),
+            _held: (unix, tcp, elsewhere, folder),
+        })
+    }
+
+    /// What the canary must know of it.
+    fn order(&self, sandbox: &Sandbox, cell: &Cell, apart: bool) -> Order {
+        Order::Canary(Canary {
+            apart,
+            outside: self.outside.clone(),
+            socket: self.socket.clone(),
+            work: cell.inside(&self.work),
+            server: getpid().as_raw_pid(),
+            port: self.port,
+            user: match cell.user() {
+                User::Other(id) => id,
+                _ if apart => isolated::USER,
+                _ => getuid().as_raw(),
+            },
+            node: sandbox.toolchain().map(|toolchain| toolchain.node.clone()),
+        })
+    }
+}
+
 fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
     let apart = level == SandboxLevel::Isolated;
-    let laid = |e: std::io::Error| format!("the canary's folders could not be made: {e}");
-    let folder = folder(sandbox, apart).map_err(laid)?;
-    // Links on the way to it are no part of what is tried.
-    let root = folder.path().canonicalize().map_err(laid)?;
-    let (work, outside) = (root.join("work"), root.join("outside"));
-    for dir in [&work, &outside] {
-        std::fs::create_dir(dir).map_err(laid)?;
-    }
-    std::fs::write(outside.join("secret"), "not for builds").map_err(laid)?;
-    stop_point!(CanaryLaid);
-    let mut socket = outside.join("socket");
-    let elsewhere;
-    if socket.as_os_str().len() > LONGEST_SOCKET {
-        elsewhere = tempfile::tempdir().map_err(laid)?;
-        socket = elsewhere.path().join("socket");
-    }
-    let _listening = UnixListener::bind(&socket).map_err(laid)?;
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(laid)?;
-    let port = listener.local_addr().map_err(laid)?.port();
-
+    let laid = |e: io::Error| format!("the canary's folders could not be made: {e}");
+    let scene = Scene::lay(sandbox, apart).map_err(laid)?;
     let launcher = sandbox.inner.launcher.as_path();
     let mut cell = Cell::new(sandbox, level, "canary");
     // The number of no project.
     cell.belong_to(ProjectId(0)).map_err(laid)?;
-    cell.mount(&work, Path::new("/work"), Access::ReadWrite);
-    cell.env("HOME", cell.inside(&work));
+    cell.mount(&scene.work, Path::new("/work"), Access::ReadWrite);
+    cell.env("HOME", cell.inside(&scene.work));
     if !apart {
         cell.mount(launcher, launcher, Access::ReadOnly);
     }
-    let order = Order::Canary(Canary {
-        apart,
-        outside,
-        socket,
-        work: cell.inside(&work),
-        server: getpid().as_raw_pid(),
-        port,
-        user: match cell.user() {
-            User::Other(id) => id,
-            _ if apart => isolated::USER,
-            _ => getuid().as_raw(),
-        },
-        node: sandbox.toolchain().map(|toolchain| toolchain.node.clone()),
-    });
-    let [program, words @ ..] = order
+    let [program, words @ ..] = scene
+        .order(sandbox, &cell, apart)
         .words(if apart { Path::new(LAUNCHER) } else { launcher })
         .map_err(|e| e.to_string())?;
-    let command = Command::new(program, &work).args(words);
+    let command = Command::new(program, &scene.work).args(words);
     let mut process = cell
         .process(&command, Input::Nothing, None)
         .map_err(|e| e.to_string())?;
@@ -166,6 +193,11 @@ fn run(sandbox: &Sandbox, level: SandboxLevel) -> Result<Proof, String> {
         .stdin(Stdio::null())
         .output()
         .map_err(|e| format!("{}: {e}", launcher.display()))?;
+    proof(&answer)
+}
+
+/// What the canary's words prove, if it came back at all.
+fn proof(answer: &Output) -> Result<Proof, String> {
     let said = String::from_utf8_lossy(&answer.stdout);
     let mut lines = said.lines().map(str::to_owned);
     match lines.next() {

@@ -1,5 +1,5 @@
 //! The wall around a build: which level this machine can give, proved by a
-//! canary at start.
+//! canary before the first build.
 //!
 //! - `isolated`: bubblewrap with every namespace, no capabilities, a private
 //!   home and `/tmp`; see [`isolated`].
