@@ -93,27 +93,15 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
     let _ = app.listening.set(address);
     let first_admin = setup::first_admin(&app).await?;
 
-    life.spawn(
-        "http",
-        server::serve(
-            tcp,
-            router::router(Arc::clone(&app)),
-            Limits::new(connections).per_address(
-                config.server.max_per_address,
-                &config.server.trusted_proxies,
-            ),
-            life.clone(),
-        ),
+    let people = Limits::new(connections).per_address(
+        config.server.max_per_address,
+        &config.server.trusted_proxies,
     );
-    life.spawn(
-        "operator socket",
-        server::serve(
-            socket,
-            operator::router(Arc::clone(&app)),
-            Limits::new(64),
-            life.clone(),
-        ),
-    );
+    let routes = router::router(Arc::clone(&app));
+    life.spawn("http", server::serve(tcp, routes, people, life.clone()));
+    let verbs = operator::router(Arc::clone(&app));
+    let operators = server::serve(socket, verbs, Limits::new(64), life.clone());
+    life.spawn("operator socket", operators);
     if !args.no_worker {
         life.spawn("worker", crate::worker::run(Arc::clone(&app)));
     }
