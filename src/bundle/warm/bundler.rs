@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{self, Answer, Begin, End, FileChange, Order, Ready};
+use super::pool::Kept;
 use crate::bundle::detect::Plan;
 use crate::bundle::log::BuildLog;
 use crate::bundle::sandbox::{Access, Cell, Command, Resident};
@@ -214,15 +215,19 @@ impl Bundler {
     pub fn speak_to(&self, log: Option<&BuildLog>) {
         self.resident.speak_to(log);
     }
+}
 
-    /// Bytes of memory that it holds.
-    #[must_use]
-    pub fn memory(&self) -> u64 {
+impl Kept for Bundler {
+    fn memory(&self) -> u64 {
         self.resident.memory()
     }
 
+    fn hush(&self) {
+        self.speak_to(None);
+    }
+
     /// Kills its process and removes its folder.
-    pub async fn end(self) {
+    async fn end(self) {
         self.resident.speak_to(None);
         self.resident.end().await;
         let dir = self.bench.dir().to_owned();

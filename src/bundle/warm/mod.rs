@@ -23,5 +23,5 @@ mod pool;
 mod take;
 
 pub use bundler::{Bundler, Facts, Outcome, Start, Touched};
-pub use pool::{Bundlers, Lease, Place, Spot};
+pub use pool::{Bundlers, Kept, Lease, Place, Pool, Spot};
 pub use take::take;

@@ -16,7 +16,7 @@ use crate::bundle::npmrc::Npmrc;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::{Access, Cell};
 use crate::bundle::transform::{TransformCache, cache_key};
-use crate::bundle::warm::{Bundler, Facts, Outcome, Place, Spot, Start};
+use crate::bundle::warm::{Bundler, Facts, Kept, Outcome, Place, Spot, Start};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
 use crate::domain::project::{Project, ProjectKind};

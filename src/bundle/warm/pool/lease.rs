@@ -1,73 +1,88 @@
-//! What is held of the pool: a bundler for the length of a build, and a place
-//! for one that is starting.
+//! What a pool hands out: a bundler for one build, and a place for a new one.
+//! Both find their way back however the build or the start ends.
 
 use std::ops::{Deref, DerefMut};
 
-use super::{Bundlers, Spot};
+use super::{Kept, Pool, Spot};
 use crate::bundle::warm::bundler::Bundler;
 
 /// A bundler that works for one build. Dropped without [`Lease::keep`], it is
 /// ended: whoever did not come to the end of a build has left it half done.
-pub struct Lease {
-    pub(super) pool: Bundlers,
-    pub(super) spot: Spot,
-    /// `None` once the lease has ended.
-    pub(super) bundler: Option<Box<Bundler>>,
+pub struct Lease<B: Kept = Bundler> {
+    pool: Pool<B>,
+    spot: Spot,
+    bundler: Option<Box<B>>,
 }
 
-impl Lease {
+impl<B: Kept> Lease<B> {
+    pub(super) fn of(pool: &Pool<B>, spot: Spot, bundler: Box<B>) -> Self {
+        Self {
+            pool: pool.clone(),
+            spot,
+            bundler: Some(bundler),
+        }
+    }
+
     /// Gives it back for the next build.
     pub fn keep(mut self) {
         if let Some(bundler) = self.bundler.take() {
-            bundler.speak_to(None);
+            bundler.hush();
             self.pool.inner.put(self.spot, bundler);
         }
     }
 }
 
-impl Deref for Lease {
-    type Target = Bundler;
+impl<B: Kept> Deref for Lease<B> {
+    type Target = B;
 
-    fn deref(&self) -> &Bundler {
+    fn deref(&self) -> &B {
         let bundler = self.bundler.as_deref();
         bundler.unwrap_or_else(|| unreachable!("only taken when the lease ends"))
     }
 }
 
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Bundler {
+impl<B: Kept> DerefMut for Lease<B> {
+    fn deref_mut(&mut self) -> &mut B {
         let bundler = self.bundler.as_deref_mut();
         bundler.unwrap_or_else(|| unreachable!("only taken when the lease ends"))
     }
 }
 
-impl Drop for Lease {
+impl<B: Kept> Drop for Lease<B> {
     fn drop(&mut self) {
         if let Some(bundler) = self.bundler.take() {
-            bundler.speak_to(None);
-            self.pool.inner.end(bundler);
+            bundler.hush();
+            self.pool.inner.end(*bundler);
             self.pool.inner.clear(self.spot);
         }
     }
 }
 
 /// A place in the pool for a bundler that is starting. Dropped, it is free.
-pub struct Place {
-    pub(super) pool: Bundlers,
-    pub(super) spot: Spot,
-    pub(super) number: u64,
-    pub(super) filled: bool,
+pub struct Place<B: Kept = Bundler> {
+    pool: Pool<B>,
+    spot: Spot,
+    number: u64,
+    filled: bool,
 }
 
-impl Place {
+impl<B: Kept> Place<B> {
+    pub(super) fn of(pool: &Pool<B>, spot: Spot, number: u64) -> Self {
+        Self {
+            pool: pool.clone(),
+            spot,
+            number,
+            filled: false,
+        }
+    }
+
     /// Of no other place of this process: for the names of folders.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Puts the bundler there, ready for its first build.
-    pub fn fill(mut self, bundler: Bundler) {
+    pub fn fill(mut self, bundler: B) {
         self.filled = true;
         self.pool.inner.put(self.spot, Box::new(bundler));
     }
@@ -79,7 +94,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl<B: Kept> Drop for Place<B> {
     fn drop(&mut self) {
         if !self.filled {
             self.pool.inner.clear(self.spot);

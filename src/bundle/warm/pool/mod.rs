@@ -2,6 +2,8 @@
 //! allowed, each given up when nobody has needed it for a while.
 
 mod lease;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,15 +32,37 @@ pub struct Spot {
     pub platform: Platform,
 }
 
-/// Clones are handles of the same pool.
-#[derive(Clone)]
-pub struct Bundlers {
-    inner: Arc<Inner>,
+/// What a pool keeps.
+pub trait Kept: Send + Sized + 'static {
+    /// Bytes of memory that it holds.
+    fn memory(&self) -> u64;
+
+    /// What it says is heard by nobody from here on.
+    fn hush(&self);
+
+    /// Ends it and removes what it has made. The first poll is not waited for:
+    /// what holds memory should go at once.
+    fn end(self) -> impl Future<Output = ()> + Send;
 }
 
-struct Inner {
+pub type Bundlers = Pool<Bundler>;
+
+/// Its clones are handles of the same pool.
+pub struct Pool<B: Kept> {
+    inner: Arc<Inner<B>>,
+}
+
+impl<B: Kept> Clone for Pool<B> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+struct Inner<B> {
     limits: WarmLimits,
-    table: Mutex<Table>,
+    table: Mutex<Table<B>>,
     /// Told whenever a slot changes.
     changed: Notify,
     closing: CancellationToken,
@@ -48,30 +72,32 @@ struct Inner {
     places: AtomicU64,
 }
 
-#[derive(Default)]
-struct Table {
-    slots: HashMap<Spot, Slot>,
+struct Table<B> {
+    slots: HashMap<Spot, Slot<B>>,
     /// What a bundler could not be made for. It is not tried again until the
     /// project's configuration or dependencies change.
     unfit: HashMap<Spot, String>,
 }
 
-enum Slot {
+enum Slot<B> {
     Starting,
-    Idle(Box<Bundler>, Instant),
+    Idle(Box<B>, Instant),
     Busy,
     /// Taken or starting, and no longer wanted.
     Doomed,
 }
 
-impl Bundlers {
+impl<B: Kept> Pool<B> {
     /// A pool with nothing in it yet.
     #[must_use]
     pub fn new(limits: WarmLimits) -> Self {
         Self {
             inner: Arc::new(Inner {
                 limits,
-                table: Mutex::default(),
+                table: Mutex::new(Table {
+                    slots: HashMap::new(),
+                    unfit: HashMap::new(),
+                }),
                 changed: Notify::new(),
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -95,7 +121,7 @@ impl Bundlers {
 
     /// The bundler of `spot`, to build with. Waits while another build has it;
     /// `None` when there is none or it is only just starting.
-    pub async fn take(&self, spot: Spot) -> Option<Lease> {
+    pub async fn take(&self, spot: Spot) -> Option<Lease<B>> {
         loop {
             let changed = self.inner.changed.notified();
             {
@@ -105,11 +131,7 @@ impl Bundlers {
                     Some(Slot::Idle(..)) => {
                         let before = table.slots.insert(spot, Slot::Busy);
                         if let Some(Slot::Idle(bundler, _)) = before {
-                            return Some(Lease {
-                                pool: self.clone(),
-                                spot,
-                                bundler: Some(bundler),
-                            });
+                            return Some(Lease::of(self, spot, bundler));
                         }
                     }
                     Some(Slot::Starting | Slot::Doomed) | None => return None,
@@ -123,7 +145,7 @@ impl Bundlers {
     /// not needed for longest if need be. `None` when there is one already, no
     /// room, or a bundler was unfit for `key` before.
     #[must_use]
-    pub fn place(&self, spot: Spot, key: &str) -> Option<Place> {
+    pub fn place(&self, spot: Spot, key: &str) -> Option<Place<B>> {
         let limits = &self.inner.limits;
         if limits.count == 0 || self.inner.closing.is_cancelled() {
             return None;
@@ -136,7 +158,7 @@ impl Bundlers {
         if short || table.slots.len() >= limits.count {
             let oldest = table.oldest()?;
             if let Some(Slot::Idle(bundler, _)) = table.slots.remove(&oldest) {
-                self.inner.end(bundler);
+                self.inner.end(*bundler);
             }
             if short {
                 // What it gives back is there only once it has ended.
@@ -144,12 +166,8 @@ impl Bundlers {
             }
         }
         table.slots.insert(spot, Slot::Starting);
-        Some(Place {
-            pool: self.clone(),
-            spot,
-            number: self.inner.places.fetch_add(1, Ordering::Relaxed),
-            filled: false,
-        })
+        let number = self.inner.places.fetch_add(1, Ordering::Relaxed);
+        Some(Place::of(self, spot, number))
     }
 
     /// Runs what starts a bundler, in the background. The pool is closed only
@@ -174,7 +192,7 @@ impl Bundlers {
     pub async fn settled(&self) {
         loop {
             let changed = self.inner.changed.notified();
-            let starting = |slot: &Slot| matches!(slot, Slot::Starting);
+            let starting = |slot: &Slot<B>| matches!(slot, Slot::Starting);
             if !self.inner.table().slots.values().any(starting) {
                 return;
             }
@@ -197,23 +215,28 @@ impl Bundlers {
     pub async fn tend(&self) {
         loop {
             tokio::time::sleep(self.inner.limits.idle.min(LOOK_EVERY)).await;
-            let mut table = self.inner.table();
-            let limits = &self.inner.limits;
-            let over: Vec<Spot> = table
-                .slots
-                .iter()
-                .filter(|(_, slot)| match slot {
-                    Slot::Idle(bundler, since) => {
-                        since.elapsed() >= limits.idle || bundler.memory() > limits.memory_bytes
-                    }
-                    _ => false,
-                })
-                .map(|(spot, _)| *spot)
-                .collect();
-            for spot in over {
-                tracing::debug!(project = %spot.project, platform = %spot.platform, "a warm bundler goes");
-                self.inner.give_up(&mut table, spot);
-            }
+            self.look(Instant::now());
+        }
+    }
+
+    fn look(&self, now: Instant) {
+        let mut table = self.inner.table();
+        let limits = &self.inner.limits;
+        let over: Vec<Spot> = table
+            .slots
+            .iter()
+            .filter(|(_, slot)| match slot {
+                Slot::Idle(bundler, since) => {
+                    now.duration_since(*since) >= limits.idle
+                        || bundler.memory() > limits.memory_bytes
+                }
+                _ => false,
+            })
+            .map(|(spot, _)| *spot)
+            .collect();
+        for spot in over {
+            tracing::debug!(project = %spot.project, platform = %spot.platform, "a warm bundler goes");
+            self.inner.give_up(&mut table, spot);
         }
     }
 
@@ -232,14 +255,14 @@ impl Bundlers {
     }
 }
 
-impl Inner {
-    fn table(&self) -> MutexGuard<'_, Table> {
+impl<B: Kept> Inner<B> {
+    fn table(&self) -> MutexGuard<'_, Table<B>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_up(&self, table: &mut Table, spot: Spot) {
+    fn give_up(&self, table: &mut Table<B>, spot: Spot) {
         match table.slots.remove(&spot) {
-            Some(Slot::Idle(bundler, _)) => self.end(bundler),
+            Some(Slot::Idle(bundler, _)) => self.end(*bundler),
             Some(Slot::Starting | Slot::Busy | Slot::Doomed) => {
                 table.slots.insert(spot, Slot::Doomed);
             }
@@ -249,17 +272,17 @@ impl Inner {
     }
 
     /// Its process dies now, its folder a little later.
-    fn end(&self, bundler: Box<Bundler>) {
+    fn end(&self, bundler: B) {
         self.tasks.spawn(bundler.end());
     }
 
     /// Puts `bundler` in its place, unless it is no longer wanted.
-    fn put(&self, spot: Spot, bundler: Box<Bundler>) {
+    fn put(&self, spot: Spot, bundler: Box<B>) {
         let mut table = self.table();
         let doomed = matches!(table.slots.get(&spot), Some(Slot::Doomed) | None);
         if doomed || bundler.memory() > self.limits.memory_bytes {
             table.slots.remove(&spot);
-            self.end(bundler);
+            self.end(*bundler);
         } else {
             let idle = Slot::Idle(bundler, Instant::now());
             table.slots.insert(spot, idle);
@@ -274,7 +297,7 @@ impl Inner {
     }
 }
 
-impl Table {
+impl<B> Table<B> {
     /// The idle bundler that was not needed for longest.
     fn oldest(&self) -> Option<Spot> {
         self.slots
@@ -295,50 +318,4 @@ fn memory_available() -> Option<u64> {
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kilobytes * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool(count: usize) -> Bundlers {
-        Bundlers::new(WarmLimits {
-            count,
-            memory_bytes: 1 << 20,
-            idle: Duration::from_mins(1),
-        })
-    }
-
-    fn spot(project: i64) -> Spot {
-        Spot {
-            project: ProjectId(project),
-            platform: Platform::Ios,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_place_is_given_once_and_is_free_again_after_a_failure() {
-        let pool = pool(2);
-        let place = pool.place(spot(1), "key").unwrap();
-        assert!(pool.place(spot(1), "key").is_none());
-        assert!(pool.take(spot(1)).await.is_none());
-        drop(place);
-        assert_eq!(pool.count(), 0);
-        pool.place(spot(1), "key").unwrap().unfit("key");
-        assert!(pool.place(spot(1), "key").is_none());
-        assert!(pool.place(spot(1), "another key").is_some());
-        pool.settled().await;
-    }
-
-    #[tokio::test]
-    async fn there_are_never_more_than_allowed() {
-        assert!(pool(0).place(spot(1), "key").is_none());
-        let pool = pool(2);
-        let _one = pool.place(spot(1), "key").unwrap();
-        let _two = pool.place(spot(2), "key").unwrap();
-        assert!(pool.place(spot(3), "key").is_none());
-        pool.forget(ProjectId(1));
-        pool.close().await;
-        assert!(pool.place(spot(4), "key").is_none());
-    }
 }
