@@ -1,11 +1,12 @@
 //! The job that builds a preview. Its id is the preview's id.
 //!
 //! [`stages`] builds, with the project's warm bundler where there is one
-//! ([`warm`], [`start`]); [`progress`] keeps the row. Every write of the row is
-//! made under the claim, so a worker that has lost its job can change nothing
-//! any more: neither a cancelled preview nor one that another worker has taken
-//! over.
+//! ([`warm`], [`start`]), [`deliver`] stores what came of it; [`progress`] keeps
+//! the row. Every write of the row is made under the claim, so a worker that
+//! has lost its job can change nothing any more: neither a cancelled preview nor
+//! one that another worker has taken over.
 
+mod deliver;
 mod progress;
 mod stages;
 mod start;
