@@ -101,6 +101,7 @@ fn print(health: &Health) {
     if let Some(remark) = &health.sandbox_remark {
         output::print(format_args!("         {remark}"));
     }
+    output::print(format_args!("bundlers {} kept warm", health.warm_bundlers));
     for worker in &health.workers {
         output::print(format_args!(
             "worker   {}, heard of {} s ago",

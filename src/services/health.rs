@@ -57,6 +57,8 @@ pub struct Health {
     pub queues: BTreeMap<String, QueueHealth>,
     pub workers: Vec<WorkerHealth>,
     pub disk: DiskHealth,
+    /// Bundlers that are kept in memory for the projects at work.
+    pub warm_bundlers: usize,
     /// How builds are walled off: `isolated`, `restricted`, `none`, or null
     /// where builds are refused.
     pub sandbox: Option<String>,
@@ -182,6 +184,7 @@ pub async fn look(app: &App) -> Health {
         queues,
         workers,
         disk,
+        warm_bundlers: app.bundlers.count(),
         sandbox,
         sandbox_remark: app.sandbox.remark().map(str::to_owned),
     }

@@ -16,6 +16,7 @@ fn a_running_server_tells_about_itself() {
         "{health}"
     );
     assert_eq!(health["queues"]["preview_build"]["queued"], 0);
+    assert_eq!(health["warm_bundlers"], 0);
     assert!(health["disk"]["free"].as_u64().is_some_and(|free| free > 0));
     // Without a sandbox builds are refused, which is a degraded server.
     let expected = i32::from(health["sandbox"].is_null());
