@@ -198,17 +198,6 @@ impl Cell {
         Ok(())
     }
 
-    /// Shows the file `host` read-only in place of the file `place`.
-    pub fn graft_file(&mut self, host: &Path, place: &Path) -> io::Result<()> {
-        let guest = self.guest(place);
-        self.mount(host, &guest, Access::ReadOnly);
-        if self.level != SandboxLevel::Isolated {
-            std::fs::remove_file(place)?;
-            std::os::unix::fs::symlink(host, place)?;
-        }
-        Ok(())
-    }
-
     /// A variable for every command; values that are paths must be as the
     /// build sees them ([`Cell::inside`]).
     pub fn env(&mut self, name: &str, value: impl AsRef<OsStr>) {
