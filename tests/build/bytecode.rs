@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use hivesync::blobs::BlobKey;
+use hivesync::config::SandboxChoice;
 use hivesync::domain::ProjectId;
 use hivesync::domain::job::Queue;
-use hivesync::domain::preview::{Bytecode, Platform, Preview};
+use hivesync::domain::preview::{Bytecode, Platform, Preview, SandboxLevel};
 use hivesync::domain::project::ProjectConfig;
 use hivesync::jobs::purge::{self, PurgeJob};
 use hivesync::stop_points::{Hold, Point};
@@ -129,6 +130,21 @@ async fn a_preview_stays_as_it_is_where_there_is_no_bytecode() {
     builder.build(project, &page, Platform::Web).await;
     quiet(&builder).await;
     assert_eq!(stored(&builder).await, [""; 0]);
+    builder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compiler_runs_where_there_are_no_namespaces() {
+    let builder = Builder::with(|config| {
+        config.builds.bytecode = true;
+        config.builds.sandbox = SandboxChoice::Restricted;
+    })
+    .await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let built = builder.build(project, &app("one();"), Platform::Ios).await;
+    assert_eq!(built.preview.sandbox, Some(SandboxLevel::Restricted));
+    let (made, bytes) = bytecode(&builder, &built).await;
+    assert_eq!(made.version, version(&bytes));
     builder.stop().await;
 }
 

@@ -51,6 +51,15 @@ impl View {
         Ok(Some(view))
     }
 
+    /// A checkout that has installed nothing.
+    #[cfg(test)]
+    pub(crate) fn plain(tree: &Path) -> Self {
+        Self {
+            tree: tree.to_owned(),
+            places: Vec::new(),
+        }
+    }
+
     /// The folder of the package `name`, as node finds it from the folder
     /// `from`, free of links.
     #[must_use]

@@ -81,3 +81,44 @@ impl Compiler {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn found(tree: &Path, machine: &'static str) -> Result<Vec<u8>, Missing> {
+        let found = Compiler::find_for(&View::plain(tree), tree, machine);
+        found.map(|compiler| compiler.program)
+    }
+
+    #[test]
+    fn the_newest_place_comes_first() {
+        let tree = tempfile::tempdir().unwrap();
+        let put = |path: &str| {
+            let path = tree.path().join("node_modules").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, path.to_str().unwrap()).unwrap();
+            path.to_str().unwrap().as_bytes().to_vec()
+        };
+        let find = || found(tree.path(), "x86_64");
+        assert_eq!(find(), Err(Missing::Package));
+        put("react-native/package.json");
+        assert_eq!(find(), Err(Missing::Package));
+        for place in [
+            "hermes-engine/linux64-bin/hermesc",
+            "react-native/sdks/hermesc/linux64-bin/hermesc",
+            "hermes-compiler/hermesc/linux64-bin/hermesc",
+            // Closer to React Native than the app's own.
+            "react-native/node_modules/hermes-compiler/hermesc/linux64-bin/hermesc",
+        ] {
+            let expected = put(place);
+            assert_eq!(find(), Ok(expected), "{place}");
+        }
+        let other = found(tree.path(), "aarch64");
+        assert_eq!(other, Err(Missing::Machine("aarch64")));
+        let told = other.unwrap_err().to_string();
+        assert!(told.contains("on aarch64, only for x86_64"), "{told}");
+    }
+}
