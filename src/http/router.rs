@@ -72,12 +72,12 @@ pub fn surround(routes: Router<AppState>, app: AppState) -> Router {
         .layer(headers::compression())
         .layer(from_fn(trace::errors))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .option_layer(hosts.then(|| from_fn_with_state(app.clone(), web::by_host)));
+        .option_layer(hosts.then(|| from_fn_with_state(app.clone(), web::by_host)))
+        // Handlers limit their own bodies: an upload is larger than a login.
+        .layer(DefaultBodyLimit::disable());
     routes
         .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        // Handlers limit their own bodies: an upload is larger than a login.
-        .layer(DefaultBodyLimit::disable())
         .layer(layers)
         .with_state(app)
 }
