@@ -93,11 +93,12 @@ impl Pulse {
     pub(super) async fn stopped(&self, header: Duration, idle: Duration) {
         loop {
             let now = Instant::now();
+            // A request that ends after now has its limit after that.
+            let latest = now + idle;
             let look = match self.deadline(header, idle) {
-                // What ends later has its limit later, too.
-                None => now + idle,
+                None => latest,
                 Some(deadline) if deadline <= now => return,
-                Some(deadline) => deadline,
+                Some(deadline) => deadline.min(latest),
             };
             tokio::select! {
                 () = sleep_until(look) => {}
@@ -178,6 +179,18 @@ mod tests {
             deadline,
             "it has begun before"
         );
+    }
+
+    #[tokio::test]
+    async fn less_time_after_a_request_than_for_a_head_counts_too() {
+        let pulse = Pulse::default();
+        let (looking, requests) = (pulse.clone(), pulse.clone());
+        let short = Duration::from_millis(1);
+        let stopped = tokio::spawn(async move { looking.stopped(HEADER * 100, short).await });
+        // It has looked before the first request comes.
+        tokio::task::yield_now().await;
+        drop(requests.begin());
+        stopped.await.unwrap();
     }
 
     #[tokio::test]
