@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::detect::Plan;
 use super::log::BuildLog;
-use super::sandbox::{Access, Cell, Command, Ended, Output, Sandbox};
+use super::sandbox::{Access, Cell, Command, Diverted, Ended, Output, Sandbox};
 use crate::disk::remove_tree;
 use crate::domain::JobId;
 use crate::domain::preview::SandboxLevel;
@@ -206,8 +206,13 @@ impl Build {
         let finished = self
             .cell
             .run(command, output, self.limit.left(), &self.cancel, &self.log)
-            .await
-            .or_internal("start a command of the build")?;
+            .await;
+        let finished = match finished {
+            Err(error) if Diverted::is_behind(&error) => {
+                return Err(Error::new(code, error.to_string()));
+            }
+            finished => finished.or_internal("start a command of the build")?,
+        };
         match finished.ended {
             Ended::Exited(0) => Ok(finished.stdout),
             Ended::Exited(status) => Err(Error::new(

@@ -15,6 +15,7 @@ mod unprivileged;
 
 mod builder;
 mod bytecode;
+mod diverted;
 mod endings;
 mod escapes;
 mod expo;

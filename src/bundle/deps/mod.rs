@@ -227,8 +227,12 @@ async fn fill(
         node: toolchain.node_version,
         folders: sets::installed_folders(&build.plan.tree, install),
     };
-    let (root, set) = (install.root.clone(), set.to_owned());
-    blocking(move || sets::keep(&root, &contents, &set)).await
+    let (tree, root, set) = (
+        build.plan.tree.clone(),
+        install.root.clone(),
+        set.to_owned(),
+    );
+    blocking(move || sets::keep(&tree, &root, &contents, &set)).await
 }
 
 async fn run_install(

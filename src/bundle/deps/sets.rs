@@ -17,11 +17,12 @@ use super::links::{self, Share};
 use super::{Install, digest};
 use crate::bundle::sandbox::Access;
 use crate::bundle::transform::TransformCache;
+use crate::bundle::tree;
 use crate::bundle::workbench::{Build, blocking, make_dir};
 use crate::data_dir::DataDir;
 use crate::disk::remove_tree;
 use crate::domain::preview::SandboxLevel;
-use crate::error::{Context, Result};
+use crate::error::{Code, Context, Error, Result};
 
 /// What tools write into `node_modules` while they build.
 const SCRATCH: [&str; 6] = [".astro", ".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
@@ -57,8 +58,26 @@ pub(super) fn installed_folders(tree: &Path, install: &Install) -> Vec<PathBuf> 
         .collect()
 }
 
-/// Moves the folders of `contents` from below `root` into the set.
-pub(super) fn keep(root: &Path, contents: &Contents, set: &Path) -> Result<()> {
+/// What an install has run may have put a link in the place of the app's
+/// folder: then `place` is not the build's.
+fn inside(tree: &Path, place: &Path) -> Result<()> {
+    let owner = place.parent().unwrap_or(place);
+    if tree::within(tree, owner).is_some() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::MissingDependencies,
+        format!(
+            "{} is not a folder of the project any more: a script of the install has moved it, or \
+             has put a link to elsewhere in its place",
+            tree::shown(tree, owner)
+        ),
+    ))
+}
+
+/// Moves the folders of `contents` from below `root`, a folder of `tree`, into
+/// the set.
+pub(super) fn keep(tree: &Path, root: &Path, contents: &Contents, set: &Path) -> Result<()> {
     let what = "keep the installed dependencies";
     let cache = set.parent().unwrap_or(set);
     make_dir(cache)?;
@@ -68,6 +87,7 @@ pub(super) fn keep(root: &Path, contents: &Contents, set: &Path) -> Result<()> {
         .or_internal(what)?;
     for (index, folder) in contents.folders.iter().enumerate() {
         let place = aside.path().join(index.to_string());
+        inside(tree, &root.join(folder))?;
         fs::rename(root.join(folder), &place).or_internal(what)?;
         for name in SCRATCH.into_iter().chain([".cache"]) {
             let _ = remove_tree(&place.join(name));
@@ -88,7 +108,11 @@ pub(super) async fn restore(
     install: &Install,
     set: &Path,
 ) -> Result<()> {
-    let (root, from) = (install.root.clone(), set.to_owned());
+    let (tree, root, from) = (
+        build.plan.tree.clone(),
+        install.root.clone(),
+        set.to_owned(),
+    );
     let share = if build.cell.covers_files() {
         Share::Files
     } else {
@@ -101,6 +125,7 @@ pub(super) async fn restore(
         let mut places = Vec::new();
         for (index, folder) in contents.folders.iter().enumerate() {
             let place = root.join(folder);
+            inside(&tree, &place)?;
             // A tree may have committed its own: the lockfile's win.
             remove_tree(&place).or_internal(what)?;
             links::repeat(&from.join(index.to_string()), &place, share).or_internal(what)?;

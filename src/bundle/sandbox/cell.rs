@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::runtime::RuntimeFlavor;
 
 use super::Sandbox;
+use super::diverted;
 use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
 use super::launcher::{Bridge, Calls, Entry, Input, OURSELVES, Order, PORT, Sockets, User, Warden};
 use super::limits::Limits;
@@ -121,7 +122,11 @@ impl Cell {
     }
 
     /// Gives the project's user what the server has made for it since.
+    ///
+    /// # Errors
+    /// [`super::Diverted`] when a folder of the cell is not in its place.
     pub(super) fn hand_over(&self) -> io::Result<()> {
+        diverted::look(&self.mounts)?;
         let Some(tenant) = &self.tenant else {
             let users = self.sandbox.inner.users.is_some();
             if users && self.level == SandboxLevel::Restricted {

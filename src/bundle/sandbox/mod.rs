@@ -14,6 +14,7 @@
 mod canary;
 mod cell;
 mod descendants;
+mod diverted;
 mod isolated;
 pub mod launcher;
 mod leftovers;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 pub use cell::{Access, Cell, WayOut};
+pub use diverted::Diverted;
 use launcher::Weakness;
 pub use resident::Resident;
 pub use run::{Command, Ended, Finished, Output};

@@ -1,0 +1,128 @@
+//! Links in the way of a cell's folders.
+//!
+//! A cell shows folders that lie inside of others which the build may write:
+//! `node_modules` in the checkout, and places to write in there. Whatever wall
+//! stands around a command goes by paths. A command that came before may have
+//! put a link in the place of such a folder, or of one above it; then the path
+//! means another place to us than it did when it was laid down.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cell::{Access, Mount};
+
+/// A folder of the cell that has become the way to another place.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "an earlier command of the build has put a link in the place of {}, or of a folder above it: \
+     a build must leave the folders of its dependencies where they are",
+    .0.display()
+)]
+pub struct Diverted(PathBuf);
+
+impl Diverted {
+    /// Whether it is the build itself that stands in its next command's way.
+    #[must_use]
+    pub fn is_behind(error: &io::Error) -> bool {
+        matches!(error.get_ref(), Some(cause) if cause.is::<Self>())
+    }
+}
+
+/// Looks whether each mount still lies where it seems to. Nothing of the build
+/// runs meanwhile, so that what is found stays true.
+///
+/// # Errors
+/// [`Diverted`].
+pub(super) fn look(mounts: &[Mount]) -> io::Result<()> {
+    for mount in mounts {
+        let Some(outermost) = writable_above(mounts, &mount.host) else {
+            continue;
+        };
+        let within = outermost.canonicalize()?;
+        if !real(&mount.host).is_some_and(|real| real.starts_with(within)) {
+            return Err(io::Error::other(Diverted(mount.host.clone())));
+        }
+    }
+    Ok(())
+}
+
+/// Where `path` leads, or what is left of it: a build may remove its folders.
+/// `None` for what leads nowhere.
+fn real(path: &Path) -> Option<PathBuf> {
+    path.ancestors()
+        .find_map(|path| match path.canonicalize() {
+            Ok(real) => Some(Some(real)),
+            Err(_) if path.symlink_metadata().is_ok() => Some(None),
+            Err(_) => None,
+        })?
+}
+
+/// The outermost folder around `path` that the build may write. Its own place
+/// is out of the build's reach.
+fn writable_above<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Path> {
+    mounts
+        .iter()
+        .filter(|mount| mount.access == Access::ReadWrite)
+        .map(|mount| mount.host.as_path())
+        .filter(|host| *host != path && path.starts_with(host))
+        .min_by_key(|host| host.components().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mount(host: &Path, access: Access) -> Mount {
+        Mount {
+            host: host.to_owned(),
+            guest: host.to_owned(),
+            access,
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_folder_or_above_it_is_found() {
+        let data = tempfile::tempdir().expect("a folder");
+        let project = data.path().join("project");
+        let app = project.join("app");
+        let scratch = app.join("node_modules/.vite");
+        fs::create_dir_all(&scratch).expect("made");
+        let mounts = [
+            mount(&project, Access::ReadWrite),
+            mount(&app.join("node_modules"), Access::ReadOnly),
+            mount(&scratch, Access::ReadWrite),
+        ];
+        look(&mounts).expect("all in their places");
+
+        let elsewhere = data.path().join("elsewhere");
+        fs::create_dir_all(elsewhere.join("node_modules/.vite")).expect("made");
+        fs::rename(&app, project.join("moved")).expect("moved");
+        symlink(&elsewhere, &app).expect("a link");
+        let error = look(&mounts).expect_err("it leads out");
+        assert!(error.to_string().contains("node_modules"), "{error}");
+
+        fs::remove_file(&app).expect("removed");
+        symlink("moved", &app).expect("a link");
+        look(&mounts).expect("it stays inside");
+
+        fs::remove_dir(&scratch).expect("removed");
+        look(&mounts).expect("gone, not diverted");
+        for target in [data.path(), Path::new("/nowhere")] {
+            symlink(target, &scratch).expect("a link");
+            look(&mounts).expect_err("it leads out");
+            fs::remove_file(&scratch).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_link_that_the_operator_has_made_is_none_of_the_builds() {
+        let data = tempfile::tempdir().expect("a folder");
+        let (real, link) = (data.path().join("real"), data.path().join("link"));
+        fs::create_dir(&real).expect("made");
+        symlink(&real, &link).expect("a link");
+        look(&[mount(&link, Access::ReadWrite)]).expect("its own place");
+    }
+}
