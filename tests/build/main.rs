@@ -22,6 +22,7 @@ mod expo;
 mod failures;
 mod managers;
 mod ordinary;
+mod poison;
 mod react_native;
 mod registry;
 mod restricted;

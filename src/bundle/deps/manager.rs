@@ -20,14 +20,15 @@ pub enum Manager {
 }
 
 /// The lockfiles, the most particular manager first: a `package-lock.json` is
-/// often left over from before another manager was chosen.
-const LOCKFILES: [(&str, Manager); 6] = [
+/// often left over from before another manager was chosen. Of npm's own two
+/// the first here wins there, too.
+pub(super) const LOCKFILES: [(&str, Manager); 6] = [
     ("bun.lock", Manager::Bun),
     ("bun.lockb", Manager::Bun),
     ("pnpm-lock.yaml", Manager::Pnpm),
     ("yarn.lock", Manager::YarnBerry),
-    ("package-lock.json", Manager::Npm),
     ("npm-shrinkwrap.json", Manager::Npm),
+    ("package-lock.json", Manager::Npm),
 ];
 
 /// How a project's dependencies are installed.

@@ -220,6 +220,8 @@ async fn fill(
             ))
             .await;
     }
+    let (tree, cleared) = (build.plan.tree.clone(), install.clone());
+    blocking(move || sets::clear(&tree, &cleared)).await?;
     run_install(build, stores, install, key).await?;
     let toolchain = toolchain(build)?;
     let contents = sets::Contents {

@@ -1,18 +1,22 @@
-//! Whether dependencies come from git. npm and Yarn prepare such a package with
-//! its own configuration and scripts, whatever they were told about scripts.
-
-use std::path::Path;
+//! Whether all dependencies are packages of registries. What comes from
+//! elsewhere may bring code that runs while installing, whatever managers are
+//! told about scripts: npm and Yarn prepare packages from git with their own
+//! configuration, Yarn's `exec:` makes a package with a script, and a tarball of
+//! the project's can hold a lockfile of its own.
+//!
+//! What is not known to be a registry's counts as from elsewhere: the project
+//! then has its dependencies to itself, which costs it time alone.
 
 use serde_json::Value;
 
 use super::digest::manifest_folders;
-use super::manager::Install;
+use super::manager::{Install, Manager};
 use crate::bundle::detect::{Manifest, Plan};
 use crate::bundle::tree;
 
-/// Parts of an address of git's, and the hosts whose plain addresses managers
-/// take for repositories.
-const GIT: [&str; 11] = [
+/// Parts of an address of git's, in lower case, and the hosts whose plain
+/// addresses managers take for repositories.
+const GIT: [&str; 12] = [
     "git+",
     "git:",
     "git@",
@@ -24,9 +28,13 @@ const GIT: [&str; 11] = [
     "github.com",
     "gitlab.com",
     "bitbucket.org",
+    ".git#",
 ];
 
-/// The maps of names to specifiers in a manifest and in npm's lockfile.
+/// How a lockfile that is no JSON names what the project brings along.
+const LOCAL: [&str; 5] = ["@file:", "@link:", "@portal:", "@exec:", "@."];
+
+/// The maps of names to specifiers in npm's lockfile.
 const MAPS: [&str; 5] = [
     "dependencies",
     "devDependencies",
@@ -35,59 +43,128 @@ const MAPS: [&str; 5] = [
     "requires",
 ];
 
-/// Whether any manifest or the lockfile names one. What cannot be read counts
-/// as one.
-pub(super) fn any_is_git(plan: &Plan, install: &Install) -> bool {
-    let in_manifest = |dir: &Path| match Manifest::read(&plan.tree, dir) {
-        Ok(Some(manifest)) => manifest.specifiers().any(|(_, text)| is_git(text)),
-        Ok(None) => false,
-        Err(_) => true,
+/// Whether any manifest or the lockfile names a package from elsewhere. Without
+/// a lockfile nobody knows what the packages themselves will name. What cannot
+/// be read counts as naming one.
+pub(super) fn any_is_foreign(plan: &Plan, install: &Install) -> bool {
+    let in_manifest = |manifest: Manifest| {
+        let mut specifiers = manifest.specifiers();
+        specifiers.any(|(_, text)| !is_of_a_registry(text))
     };
-    let in_lockfile = |path: &Path| {
-        let Some(bytes) = tree::read(&plan.tree, path) else {
-            return true;
-        };
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
-            serde_json::from_slice(&bytes).map_or(true, |json| locks_git(&json, ""))
-        } else {
-            let text = String::from_utf8_lossy(&bytes);
-            GIT.iter().any(|part| text.contains(part)) || text.contains(".git#")
+    let any_manifest = || {
+        manifest_folders(&plan.tree, install).iter().any(|dir| {
+            Manifest::read(&plan.tree, dir).map_or(true, |found| found.is_some_and(in_manifest))
+        })
+    };
+    let Some(lockfile) = &install.lockfile else {
+        return true;
+    };
+    let Some(bytes) = tree::read(&plan.tree, lockfile) else {
+        return true;
+    };
+    let json = || serde_json::from_slice(&bytes).map_or(true, |json| json_is_foreign(&json, ""));
+    let lines = |is: fn(&str) -> bool| {
+        std::str::from_utf8(&bytes).map_or(true, |text| text_is_foreign(text, is))
+    };
+    any_manifest()
+        || match install.manager {
+            Manager::Npm => json(),
+            Manager::Pnpm => lines(pnpm_line_is_foreign),
+            Manager::YarnClassic => lines(classic_line_is_foreign),
+            Manager::YarnBerry => lines(berry_line_is_foreign),
+            Manager::Bun => lines(bun_line_is_foreign),
         }
-    };
-    manifest_folders(&plan.tree, install)
-        .iter()
-        .any(|dir| in_manifest(dir))
-        || install.lockfile.as_deref().is_some_and(in_lockfile)
 }
 
-fn is_git(specifier: &str) -> bool {
-    let path = ['.', '/', '~', '@']
+/// Ranges and tags have neither of these signs; what names a package under
+/// another name or in the same workspace says so.
+fn is_of_a_registry(specifier: &str) -> bool {
+    let known = ["npm:", "jsr:", "workspace:", "catalog:"];
+    let rest = known
         .iter()
-        .any(|first| specifier.starts_with(*first));
-    let shorthand = specifier.contains('/') && !specifier.contains(':') && !path;
-    shorthand
-        || GIT.iter().any(|part| specifier.contains(part))
-        || specifier.strip_suffix(".git").is_some()
-        || specifier.contains(".git#")
+        .find_map(|scheme| specifier.strip_prefix(scheme));
+    match rest {
+        Some(rest) => !names_git(rest),
+        None => !specifier.contains([':', '/', '\\']) && !specifier.starts_with('.'),
+    }
+}
+
+fn names_git(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    GIT.iter().any(|part| text.contains(part)) || text.strip_suffix(".git").is_some()
 }
 
 /// Whether an npm lockfile's value, found under the key `under`, names one.
-fn locks_git(value: &Value, under: &str) -> bool {
+fn json_is_foreign(value: &Value, under: &str) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(key, field)| match field {
-            Value::String(text) => {
+            Value::String(text) if key == "resolved" => {
                 // A link names a folder of the tree.
-                let linked = key == "resolved" && fields.get("link") == Some(&Value::Bool(true));
-                let names = ["resolved", "version", "from"].contains(&key.as_str())
-                    || MAPS.contains(&under);
-                names && !linked && is_git(text)
+                let linked = fields.get("link") == Some(&Value::Bool(true));
+                let at_a_server = text.starts_with("https://") || text.starts_with("http://");
+                !linked && (!at_a_server || names_git(text))
             }
-            other => locks_git(other, key),
+            Value::String(text) => {
+                let names = ["version", "from"].contains(&key.as_str()) || MAPS.contains(&under);
+                names && !is_of_a_registry(text)
+            }
+            // npm then goes by a lockfile in the package.
+            Value::Bool(yes) => *yes && key == "hasShrinkwrap",
+            other => json_is_foreign(other, key),
         }),
-        Value::Array(values) => values.iter().any(|value| locks_git(value, under)),
+        Value::Array(values) => values.iter().any(|value| json_is_foreign(value, under)),
         _ => false,
     }
+}
+
+/// A backslash can write any word in another way, and what is no text cannot be
+/// read.
+fn text_is_foreign(text: &str, line_is: fn(&str) -> bool) -> bool {
+    text.contains(['\\', '\0'])
+        || LOCAL.iter().any(|part| text.contains(part))
+        || text.lines().map(str::trim).any(|line| {
+            // Reasons mostly have an address.
+            line_is(line) || (names_git(line) && !line.starts_with("deprecated:"))
+        })
+}
+
+/// `resolved "https://…"`.
+fn classic_line_is_foreign(line: &str) -> bool {
+    let at_a_server = ["https://", "http://"]
+        .iter()
+        .any(|scheme| line.starts_with(&format!("resolved \"{scheme}")));
+    line.contains("resolved") && !at_a_server
+}
+
+/// `resolution: {integrity: sha512-…}`, perhaps with the address of a tarball.
+fn pnpm_line_is_foreign(line: &str) -> bool {
+    if !line.contains("resolution") {
+        // Of the other words in a lockfile these alone say where from.
+        return line.contains("file:") || line.contains("type: git");
+    }
+    let fields = line
+        .strip_prefix("resolution: {")
+        .and_then(|rest| rest.strip_suffix('}'));
+    let known = |field: &str| {
+        let field = field.trim();
+        field.starts_with("integrity: sha") || field.starts_with("tarball: https://")
+    };
+    !fields.is_some_and(|fields| fields.split(',').all(known))
+}
+
+/// `resolution: "name@npm:1.0.0"`, a workspace's, or one with a patch of Yarn's.
+fn berry_line_is_foreign(line: &str) -> bool {
+    if line.contains("@patch:") && !line.contains("builtin<") {
+        return true;
+    }
+    let resolution = line.contains("resolution") && !line.starts_with("resolution: \"");
+    let known = ["@npm:", "@workspace:", "@patch:", "@virtual:"];
+    resolution
+        || (line.starts_with("resolution: \"") && !known.iter().any(|part| line.contains(part)))
+}
+
+/// `"name": ["name@1.0.0", "", {}, "sha512-…"]`; a package by its address has
+/// that in the place of the version.
+fn bun_line_is_foreign(line: &str) -> bool {
+    line.contains("@http:") || line.contains("@https:") || line.contains("file:")
 }

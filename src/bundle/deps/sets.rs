@@ -58,6 +58,18 @@ pub(super) fn installed_folders(tree: &Path, install: &Install) -> Vec<PathBuf> 
         .collect()
 }
 
+/// Removes the `node_modules` folders that a tree has committed: to most
+/// managers what lies there is installed already, whatever the lockfile says of
+/// it. Blocking.
+pub(super) fn clear(tree: &Path, install: &Install) -> Result<()> {
+    for dir in digest::manifest_folders(tree, install) {
+        let place = dir.join("node_modules");
+        inside(tree, &place)?;
+        remove_tree(&place).or_internal("remove committed dependencies")?;
+    }
+    Ok(())
+}
+
 /// What an install has run may have put a link in the place of the app's
 /// folder: then `place` is not the build's.
 fn inside(tree: &Path, place: &Path) -> Result<()> {

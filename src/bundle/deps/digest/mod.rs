@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context as Digest, SHA256};
 use serde_json::{Map, Value};
 
-use super::manager::{Install, is_workspace};
+use super::manager::{Install, LOCKFILES, Manager, is_workspace};
 use super::origins;
 use crate::bundle::detect::{Manifest, Plan};
 use crate::bundle::{npmrc, tree};
@@ -15,24 +15,38 @@ use crate::domain::ProjectId;
 use crate::error::Result;
 
 /// Changes when the layout of the cache does.
-const FORMAT: &str = "dependencies 1";
+const FORMAT: &str = "dependencies 2";
 
-/// The parts of a manifest that an install looks at.
-const MANIFEST_KEYS: [&str; 14] = [
-    "name",
-    "version",
-    "bin",
-    "dependencies",
-    "devDependencies",
-    "optionalDependencies",
-    "peerDependencies",
-    "peerDependenciesMeta",
-    "bundleDependencies",
-    "overrides",
-    "resolutions",
-    "workspaces",
-    "packageManager",
-    "pnpm",
+/// The parts of a manifest that no install looks at. Managers have ever more
+/// settings of their own in there, so all other parts count.
+const HARMLESS_KEYS: [&str; 27] = [
+    "author",
+    "babel",
+    "browser",
+    "browserslist",
+    "bugs",
+    "contributors",
+    "description",
+    "eslintConfig",
+    "expo",
+    "exports",
+    "funding",
+    "homepage",
+    "jest",
+    "keywords",
+    "license",
+    "lint-staged",
+    "main",
+    "module",
+    "postcss",
+    "prettier",
+    "react-native",
+    "repository",
+    "sideEffects",
+    "stylelint",
+    "type",
+    "types",
+    "typings",
 ];
 
 /// The configuration of package managers, beside the lockfile.
@@ -45,6 +59,18 @@ const SETTINGS: [&str; 8] = [
     ".pnpmfile.cjs",
     ".pnpmfile.mjs",
     "pnpmfile.js",
+];
+
+/// Files with variables that Bun and later Yarns read by themselves.
+const VARIABLES: [&str; 8] = [
+    ".env",
+    ".env.local",
+    ".env.development",
+    ".env.development.local",
+    ".env.production",
+    ".env.production.local",
+    ".env.test",
+    ".env.yarn",
 ];
 
 /// Folders whose files are a part of the install.
@@ -134,12 +160,24 @@ pub(super) fn key(
             for local in local_dependencies(&manifest) {
                 digest.add_all(&plan.tree, &install.root, &dir.join(local));
             }
+            // Those of the folder itself are laid out for nobody.
+            for program in programs(&manifest) {
+                let path = dir.join(program);
+                if dir != install.root && tree::is_file(&plan.tree, &path) {
+                    digest.add_all(&plan.tree, &install.root, &path);
+                }
+            }
         }
     }
     let settings = up_to_the_top(plan, install)
         .flat_map(|dir| SETTINGS.map(|name| dir.join(name)))
         .collect::<Vec<_>>();
-    for path in install.lockfile.iter().chain(&settings) {
+    let beside = LOCKFILES.map(|(name, _)| install.root.join(name));
+    let variables = match install.manager {
+        Manager::Bun | Manager::YarnBerry => VARIABLES.map(|name| install.root.join(name)).to_vec(),
+        Manager::Npm | Manager::Pnpm | Manager::YarnClassic => Vec::new(),
+    };
+    for path in beside.iter().chain(&variables).chain(&settings) {
         digest.add_all(&plan.tree, &install.root, path);
     }
     for folder in FOLDERS {
@@ -156,7 +194,7 @@ pub(super) fn key(
 fn runs_project_code(plan: &Plan, install: &Install) -> bool {
     plan.install_scripts
         || up_to_the_top(plan, install).any(|dir| configures_code(&plan.tree, dir))
-        || origins::any_is_git(plan, install)
+        || origins::any_is_foreign(plan, install)
 }
 
 /// The folder of the lockfile and those above it in the tree: managers look for
@@ -189,6 +227,7 @@ fn configures_code(tree: &Path, dir: &Path) -> bool {
             ".yarnrc",
             ".yarnrc.yml",
             ".yarn/plugins",
+            ".env.yarn",
             "bunfig.toml",
         ]
         .into_iter()
@@ -230,10 +269,13 @@ pub(super) fn manifest_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
 }
 
 fn relevant(manifest: &Value, scripts: bool) -> Value {
-    let kept: Map<String, Value> = MANIFEST_KEYS
+    let counts = |key: &str| !HARMLESS_KEYS.contains(&key) && (scripts || key != "scripts");
+    let kept: Map<String, Value> = manifest
+        .as_object()
         .into_iter()
-        .chain(scripts.then_some("scripts"))
-        .filter_map(|key| Some((key.to_owned(), manifest.get(key)?.clone())))
+        .flatten()
+        .filter(|(key, _)| counts(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     Value::Object(kept)
 }
@@ -249,6 +291,17 @@ fn local_dependencies(manifest: &Manifest) -> Vec<PathBuf> {
         })
         .map(PathBuf::from)
         .collect()
+}
+
+/// The programs of a package: managers look into them before they lay them out.
+fn programs(manifest: &Manifest) -> Vec<PathBuf> {
+    let files: Vec<&Value> = match manifest.json().get("bin") {
+        Some(Value::Object(named)) => named.values().collect(),
+        Some(one) => vec![one],
+        None => Vec::new(),
+    };
+    let texts = files.into_iter().filter_map(Value::as_str);
+    texts.map(PathBuf::from).collect()
 }
 
 struct Parts(Digest);

@@ -65,6 +65,13 @@ fn what_decides_the_install_counts() {
         ),
         with(".npmrc", "legacy-peer-deps=true"),
         with("patches/x.patch", "-a\n+b"),
+        with(
+            "package.json",
+            r#"{"name": "a", "dependencies": {"x": "1"}, "patchedDependencies": {"x@1": "x"}}"#,
+        ),
+        // npm goes by it, whatever the other one says.
+        with("npm-shrinkwrap.json", r#"{"lockfileVersion": 3}"#),
+        with("yarn.lock", "__metadata:\n"),
     ] {
         assert_ne!(key.digest, key_of(&files, 1, false).digest, "{files:?}");
     }
@@ -128,7 +135,7 @@ fn configuration_above_the_lockfile_counts() {
 }
 
 #[test]
-fn dependencies_from_git_are_the_projects_own() {
+fn dependencies_from_elsewhere_than_registries_are_the_projects_own() {
     for (path, text) in [
         ("package.json", r#"{"dependencies": {"x": "someone/x"}}"#),
         (
@@ -145,6 +152,49 @@ fn dependencies_from_git_are_the_projects_own() {
         ),
         ("yarn.lock", "\"x@https://github.com/a/x\":\n"),
         ("package-lock.json", "no JSON"),
+        (
+            "package.json",
+            r#"{"dependencies": {"x": "exec:./make.js"}}"#,
+        ),
+        (
+            "package.json",
+            r#"{"dependencies": {"x": "GIT+FILE:///work/project/x.git"}}"#,
+        ),
+        ("package.json", r#"{"dependencies": {"x": "file:./x.tgz"}}"#),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/x": {"resolved": "GIT+FILE:///work/project/x"}}}"#,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/x": {"resolved": "https://r.example/x.tgz", "hasShrinkwrap": true}}}"#,
+        ),
+        (
+            "npm-shrinkwrap.json",
+            r#"{"packages": {"node_modules/x": {"resolved": "file:x.tgz"}}}"#,
+        ),
+        (
+            "yarn.lock",
+            "__metadata:\n  version: 8\n\n\"x@npm:1\":\n  resolution: \"x@exec:./make.js#./make.js::hash=1\"\n",
+        ),
+        (
+            "yarn.lock",
+            "__metadata:\n  version: 8\n\n\"x@npm:1\":\n  \"resolution\": \"x@exe\\u0063:./make.js\"\n",
+        ),
+        ("yarn.lock", "x@1:\n  resolved \"file:x.tgz\"\n"),
+        (
+            "pnpm-lock.yaml",
+            "packages:\n  x@1.0.0:\n    resolution: {commit: a, repo: 'file:///work/x', type: git}\n",
+        ),
+        (
+            "pnpm-lock.yaml",
+            "packages:\n  x@1.0.0:\n    resolution:\n      type: git\n",
+        ),
+        ("bun.lock", r#"{"packages": {"x": ["x@file:./x", {}]}}"#),
+        (
+            "bun.lockb",
+            "#!/usr/bin/env bun\nbun-lockfile-format-v0\n\u{0}",
+        ),
     ] {
         let key = key_of(&with(path, text), 1, false);
         assert_eq!(key.owner, Some(ProjectId(1)), "{path}: {text}");
@@ -159,10 +209,34 @@ fn dependencies_from_git_are_the_projects_own() {
             "integrity": "sha512-a/b/c==",
             "funding": {"url": "https://github.com/sponsors/x"}
         }}}"#;
-    assert_eq!(
-        key_of(&with("package-lock.json", registry), 1, false).owner,
-        None
-    );
+    let classic = "# yarn lockfile v1\n\nx@1:\n  version \"1.0.0\"\n  \
+                   resolved \"https://registry.yarnpkg.com/x/-/x-1.0.0.tgz#0a\"\n  \
+                   integrity sha512-a/b==\n";
+    let berry = "__metadata:\n  version: 8\n\n\"x@npm:1, fsevents@patch:fsevents@npm%3A2#optional!builtin<compat/fsevents>\":\n  \
+                 resolution: \"x@npm:1.0.0\"\n  dependencies:\n    y: \"npm:^2\"\n  linkType: hard\n";
+    let pnpm = "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      x:\n        \
+                specifier: '1'\n        version: link:libs/x\npackages:\n  x@1.0.0:\n    \
+                resolution: {integrity: sha512-a==}\n    deprecated: see https://github.com/a/x\n";
+    let bun = r#"{"packages": {"x": ["x@1.0.0", "", {}, "sha512-a=="],}}"#;
+    for (path, text) in [
+        ("package-lock.json", registry),
+        ("yarn.lock", classic),
+        ("yarn.lock", berry),
+        ("pnpm-lock.yaml", pnpm),
+        ("bun.lock", bun),
+    ] {
+        assert_eq!(
+            key_of(&with(path, text), 1, false).owner,
+            None,
+            "{path}: {text}"
+        );
+    }
+}
+
+#[test]
+fn without_a_lockfile_nobody_knows_where_packages_come_from() {
+    let key = key_of(&LOCKED[..1], 1, false);
+    assert_eq!(key.owner, Some(ProjectId(1)));
 }
 
 #[test]
