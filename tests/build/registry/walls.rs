@@ -104,6 +104,47 @@ async fn knock(sandbox: SandboxChoice) {
     builder.stop().await;
 }
 
+/// Connects in the ways that a wall made for TCP's `connect` does not know.
+const OTHER_WAYS: &str = r#"
+use Socket;
+my $there = sockaddr_in($ARGV[0], INADDR_LOOPBACK);
+open(my $out, '>', 'found.txt');
+my $mptcp = 262;
+if (socket(my $s, PF_INET, SOCK_STREAM, $mptcp) && connect($s, $there)) { print $out "MPTCP
+"; }
+my $fast_open = 0x20000000;
+if (socket(my $s, PF_INET, SOCK_STREAM, 0) && defined(send($s, "x", $fast_open, $there))) {
+  print $out "TCP Fast Open
+";
+}
+if (socket(my $s, PF_INET, SOCK_DGRAM, 0) && defined(send($s, "x", 0, $there))) { print $out "UDP
+"; }
+print $out "done
+";
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restricted_install_script_has_no_other_way_to_connect() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let builder = Builder::with(|config| config.builds.sandbox = SandboxChoice::Restricted).await;
+    let manifest = format!(
+        r#"{{"name": "a", "version": "1.0.0", "dependencies": {{"ms": "2.1.3"}},
+            "scripts": {{"postinstall": "perl knock.pl {port}",
+                         "build": "mkdir dist && cp found.txt dist/index.html"}}}}"#
+    );
+    let tree = Tree::of(&[("package.json", &manifest), ("knock.pl", OTHER_WAYS)]);
+    let id = builder
+        .project(ProjectConfig {
+            install_scripts: true,
+            ..ProjectConfig::default()
+        })
+        .await;
+    let built = builder.build(id, &tree, Platform::Web).await;
+    assert_eq!(built.text("dist/index.html"), "done\n", "{}", built.log);
+    builder.stop().await;
+}
+
 /// A project that asks for another registry is told why it gets nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_nobody_listed_is_named_in_the_log() {

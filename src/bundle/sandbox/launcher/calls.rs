@@ -145,7 +145,7 @@ impl Calls {
         };
         let mut cloned = Vec::new();
         for flag in NAMESPACES {
-            let flag = u64::from(flag.cast_unsigned());
+            let flag = number(flag);
             cloned.push(vec![argument(0, SeccompCmpOp::MaskedEq(flag), flag)?]);
         }
         add(libc::SYS_clone, cloned)?;
@@ -155,6 +155,18 @@ impl Calls {
         }
         add(libc::SYS_ioctl, terminal)?;
         add(libc::SYS_socket, self.sockets.refused()?)?;
+        if self.sockets == Sockets::Tcp {
+            // It connects, and Landlock does not look at it.
+            let flag = number(libc::MSG_FASTOPEN);
+            for (call, position) in [
+                (libc::SYS_sendto, 3),
+                (libc::SYS_sendmsg, 2),
+                (libc::SYS_sendmmsg, 3),
+            ] {
+                let fast_open = argument(position, SeccompCmpOp::MaskedEq(flag), flag)?;
+                add(call, vec![vec![fast_open]])?;
+            }
+        }
         if self.guard_modes {
             for (call, position) in MODE_CALLS {
                 add(*call, unsafe_modes(*position)?)?;
@@ -188,7 +200,7 @@ fn unsafe_modes(position: u8) -> Result<Vec<Vec<SeccompCondition>>, seccompiler:
 impl Sockets {
     /// Any of these lines describes a socket that is refused.
     fn refused(self) -> Result<Vec<Vec<SeccompCondition>>, seccompiler::BackendError> {
-        let family = |op, family: i32| argument(0, op, u64::from(family.cast_unsigned()));
+        let family = |op, family: i32| argument(0, op, number(family));
         let other_than = |families: &[i32]| {
             families
                 .iter()
@@ -202,20 +214,22 @@ impl Sockets {
                 libc::AF_INET6,
                 libc::AF_NETLINK,
             ])?],
-            Sockets::Tcp => vec![
-                other_than(&[libc::AF_INET, libc::AF_INET6])?,
-                vec![argument(
-                    1,
-                    // Above it are flags.
-                    SeccompCmpOp::MaskedEq(0xf),
-                    u64::from(libc::SOCK_DGRAM.cast_unsigned()),
-                )?],
-                vec![argument(
-                    1,
-                    SeccompCmpOp::MaskedEq(0xf),
-                    u64::from(libc::SOCK_RAW.cast_unsigned()),
-                )?],
-            ],
+            Sockets::Tcp => {
+                let mut refused = vec![
+                    other_than(&[libc::AF_INET, libc::AF_INET6])?,
+                    // Landlock knows TCP alone. What else is a stream of this
+                    // family, such as MPTCP, passes it by.
+                    vec![
+                        argument(2, SeccompCmpOp::Ne, 0)?,
+                        argument(2, SeccompCmpOp::Ne, number(libc::IPPROTO_TCP))?,
+                    ],
+                ];
+                // All but `SOCK_STREAM`, whose kind is 1; above these bits are flags.
+                for (bit, kind) in [(1, 0), (2, 2), (4, 4), (8, 8)] {
+                    refused.push(vec![argument(1, SeccompCmpOp::MaskedEq(bit), kind)?]);
+                }
+                refused
+            }
             Sockets::None => Vec::new(),
         })
     }
@@ -226,6 +240,11 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 fn always(calls: &[i64]) -> Rules {
     calls.iter().map(|call| (*call, Vec::new())).collect()
+}
+
+/// A constant of C's as the kernel gets it.
+fn number(constant: i32) -> u64 {
+    u64::from(constant.cast_unsigned())
 }
 
 fn argument(
