@@ -14,7 +14,7 @@ async fn restricted() -> Builder {
 }
 
 /// Says on the page what was reached of the list, each with its name.
-const REACH: &str = r"
+const REACH: &str = r#"
 const fs = require('fs'), net = require('net'), cp = require('child_process');
 const reached = [];
 const attempt = (name, f) => { try { f(); reached.push(name); } catch {} };
@@ -48,6 +48,13 @@ const { data, server, port } = JSON.parse(fs.readFileSync('where.json', 'utf8'))
   attempt('kernel settings', () => fs.writeFileSync('/proc/sys/kernel/core_pattern', 'x'));
   attempt('namespaces', () => run('unshare -Ur true'));
   attempt('mount', () => run('mount -t tmpfs none .'));
+  attempt('shared memory', () => run('perl -e "exit(defined(shmget(0, 4096, 0600)) ? 0 : 1)"'));
+  attempt('message queue', () => run('perl -e "exit(defined(msgget(0, 0600)) ? 0 : 1)"'));
+  attempt('semaphores', () => run('perl -e "exit(defined(semget(0, 1, 0600)) ? 0 : 1)"'));
+  attempt('file in memory', () => {
+    const call = process.arch === 'x64' ? 319 : 279;
+    run(`perl -e "exit(syscall(${call}, 'a', 0) < 0)"`);
+  });
   attempt('signal', () => process.kill(server, 0));
   attempt('root', () => { if (process.getuid() !== 0) throw new Error('no'); });
   attempt('capabilities', () => {
@@ -86,7 +93,7 @@ const { data, server, port } = JSON.parse(fs.readFileSync('where.json', 'utf8'))
   fs.mkdirSync('dist');
   fs.writeFileSync('dist/index.html', reached.join(', '));
 })();
-";
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restricted_build_reaches_its_own_files_alone() {
