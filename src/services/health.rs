@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::domain::job::Queue;
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::services::auth::{Actor, Right};
 
 /// A worker that is silent for longer is unresponsive.
@@ -134,8 +134,9 @@ pub async fn store_answers(app: &App) -> Result<()> {
 async fn in_time(ping: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::time::timeout(PATIENCE, ping)
         .await
-        .map_err(|_| Error::new(Code::DependencyFailure, "no answer in time"))?
-        .or_code(Code::DependencyFailure, "reach a store")
+        .map_err(|_| Error::new(Code::DependencyFailure, "a store gives no answer in time"))?
+        // In the store's own words, which are for its callers.
+        .map_err(|e| Error::new(Code::DependencyFailure, e.message.clone()).caused_by(e))
 }
 
 /// What is wrong so far.
@@ -197,7 +198,7 @@ async fn stores(app: &App, findings: &mut Findings) -> Vec<StoreHealth> {
             tracing::warn!(tier, name, error = error.chain(), "a store does not answer");
             findings.note(
                 when_not,
-                format!("the {tier} store ({name}) does not answer"),
+                format!("the {tier} store ({name}): {}", error.message),
             );
         }
         found.push(StoreHealth {

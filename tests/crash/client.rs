@@ -102,6 +102,27 @@ impl Client {
         Ok(id)
     }
 
+    /// A new project that must be refused: nothing can be written.
+    pub(crate) async fn refused_project(&self, name: &str) -> Value {
+        let body = json!({"name": name, "source": {"kind": "upload"}});
+        let answer = self.call(Method::POST, "/projects", &body).await;
+        let answer = answer.expect("a server that lives");
+        assert!(matches!(answer.status, 503 | 507), "{}", answer.status);
+        serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
+    /// What the server says when it is asked whether it is ready: nothing, or
+    /// its error.
+    pub(crate) async fn readiness(&self) -> Option<Value> {
+        let root = self.base.trim_end_matches("/api/v1");
+        let request = self.http.get(format!("{root}/readyz"));
+        let answer = self.send(request).await.expect("a server that lives");
+        match answer.status {
+            200 => None,
+            _ => Some(answer.expect(503)["error"].clone()),
+        }
+    }
+
     /// Uploads a tree whose build gives `page`; its commit.
     pub(crate) async fn upload(
         &self,

@@ -14,13 +14,14 @@
 //! | no process outlives its server | `crash orphans`, and the end of every other test here |
 //! | power lost, torn write | `store::redb::power_tests` |
 //! | fsync error: fail, open again | `store::redb::{power_tests,faults_tests}` |
+//! | … not ready meanwhile, and a restart recovers | `crash disk` |
 //! | disk full in a commit | `store::redb::{power_tests,faults_tests}` |
 //! | disk full in a build | `conformance blobs_on_disk`, `api disk`, `abuse hostile` |
 //! | a flipped bit | `store::redb::codec`, `store::redb::power_tests`, `conformance redb_file` |
 //! | a truncated database | `conformance redb_file`, `store::redb::power_tests` |
 //! | a second process on the data folder | `cli bare`, `conformance redb_file` |
 //! | SIGTERM drains | `cli crash`, `cli stopping` |
-//! | a worker stopped past its lease: its late write is refused | `crash late`, `conformance queue::leases` |
+//! | a worker stopped past its lease: its late write is refused | `crash late`, `crash stopped`, `conformance queue::leases` |
 //! | the clock jumps an hour, either way | `crash late`, `conformance queue::{leases,order}` |
 //! | a job that kills its worker three times | `crash points::a_job_that_kills_…`, `conformance queue::leases` |
 //! | 1,000 enqueues of one key | `conformance queue::dedupe` |
@@ -35,6 +36,7 @@
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod disk;
 #[path = "../common/git_server.rs"]
 mod git_server;
 mod late;
@@ -53,3 +55,4 @@ mod server;
 mod session;
 #[path = "../common/sources.rs"]
 mod sources;
+mod stopped;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use hivesync::stop_points::{Point, VARIABLE};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::process::{DEADLINE, Home};
 
@@ -64,12 +64,31 @@ pub(crate) fn start(home: &Home, at: Option<At>) -> Start {
 
 /// What the server says goes to `server.log` in its home.
 pub(crate) fn start_with(home: &Home, at: Option<At>, settings: &[(&str, &str)]) -> Start {
+    start_by(home, at, settings, home.command(&["serve"]))
+}
+
+/// A server to whom the system refuses what lies past its limit, as a full disk
+/// does, and does not kill it for that.
+pub(crate) fn start_outlasting_limits(home: &Home) -> Start {
+    let plain = home.command(&["serve"]);
+    let set = plain.get_envs();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$0\" serve"])
+        .arg(plain.get_program())
+        .env_clear()
+        .envs(set.filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    start_by(home, None, &[], command)
+}
+
+fn start_by(home: &Home, at: Option<At>, settings: &[(&str, &str)], mut command: Command) -> Start {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .open(home.path().join("server.log"))
         .expect("a log");
-    let mut command = home.command(&["serve"]);
     command
         .env("MIN_FREE_DISK_MB", "0")
         .env("SHUTDOWN_GRACE_SECONDS", "20")
@@ -113,10 +132,22 @@ fn log_of(home: &Home) -> String {
 }
 
 impl Server {
-    pub(crate) fn signal(&self, signal: Signal) {
+    fn pid(&self) -> Pid {
         let pid = i32::try_from(self.child.id()).expect("a process id");
+        Pid::from_raw(pid).expect("not zero")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         // A process that has ended itself is a zombie until it is waited for.
-        kill_process(Pid::from_raw(pid).expect("not zero"), signal).expect("it is ours");
+        kill_process(self.pid(), signal).expect("it is ours");
+    }
+
+    /// From now on it can write nothing to any file; or it can again.
+    pub(crate) fn writes(&self, allowed: bool) {
+        let limit = getrlimit(Resource::Fsize);
+        let current = if allowed { limit.maximum } else { Some(0) };
+        let limit = Rlimit { current, ..limit };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).expect("it is ours");
     }
 
     /// `kill -9`, and it is gone.
