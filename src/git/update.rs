@@ -81,6 +81,9 @@ impl Repos {
         let merged = Git::at(&self.existing(project)?)
             .env("GIT_INDEX_FILE", index)
             .env("GIT_WORK_TREE", into)
+            // What was checked out may have been given to another user since.
+            .set("core.trustctime=false")
+            .set("core.checkStat=minimal")
             .args(["read-tree", "-m", "-u", from, to])
             .run(b"")
             .await;

@@ -71,6 +71,7 @@
 //! | a build script reaching out | abuse/hostile/isolated.rs | a_build_script_reaches_nothing | refused |
 //! | | abuse/hostile/isolated.rs | a_bundlers_configuration_reaches_nothing | refused |
 //! | | abuse/hostile/isolated.rs | an_install_script_reaches_nothing | refused |
+//! | | abuse/hostile/isolated.rs | a_warm_bundler_reaches_nothing | refused |
 //! | fork bomb, memory hog, disk filler | abuse/hostile/isolated.rs | processes_are_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/isolated.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/isolated.rs | memory_is_bounded_for_all_processes_together | PREVIEW_BUILD_FAILED |
@@ -82,6 +83,7 @@
 //! | the same in `restricted` | abuse/hostile/restricted.rs | a_build_script_reaches_nothing | refused |
 //! | | abuse/hostile/restricted.rs | a_bundlers_configuration_reaches_nothing | refused |
 //! | | abuse/hostile/restricted.rs | an_install_script_reaches_nothing | refused |
+//! | | abuse/hostile/restricted.rs | a_warm_bundler_reaches_nothing | refused |
 //! | | abuse/hostile/restricted.rs | processes_are_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/restricted.rs | memory_is_bounded | PREVIEW_BUILD_FAILED |
 //! | | abuse/hostile/restricted.rs | memory_is_bounded_for_all_processes_together | PREVIEW_BUILD_FAILED |

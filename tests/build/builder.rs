@@ -65,8 +65,12 @@ impl Builder {
 
     /// The same server again, on what another one has left.
     pub(crate) async fn resume(data: tempfile::TempDir) -> Self {
+        Self::resume_at(SandboxChoice::Isolated, data).await
+    }
+
+    pub(crate) async fn resume_at(level: SandboxChoice, data: tempfile::TempDir) -> Self {
         let setup = Setup::on(data).worker().config(|config| {
-            config.builds.sandbox = SandboxChoice::Isolated;
+            config.builds.sandbox = level;
             config.previews.warm_timeout = Duration::from_mins(2);
             config.builds.warm.count = 0;
         });

@@ -31,5 +31,6 @@ mod sharing;
 mod static_site;
 mod tree;
 mod warm;
+mod warm_levels;
 mod warm_up;
 mod web;

@@ -20,14 +20,14 @@ async fn start(count: usize) -> Builder {
 }
 
 /// One step of a series: its name and what it does to the tree.
-type Step = (&'static str, fn(&mut Tree));
+pub(crate) type Step = (&'static str, fn(&mut Tree));
 
 fn add(tree: &mut Tree, file: &str, text: &str) {
     let old = tree.text(file);
     tree.put(file, &format!("{old}\n{text}\n"));
 }
 
-const EXPO: [Step; 10] = [
+pub(crate) const EXPO: [Step; 10] = [
     ("edit", |tree| {
         add(tree, "src/greeting.js", "export const ONE = 'first-edit';");
     }),
@@ -91,14 +91,14 @@ const REACT_NATIVE: [Step; 4] = [
 ];
 
 /// A preview of a series, for one platform.
-struct Made {
+pub(crate) struct Made {
     step: &'static str,
     platform: Platform,
-    warm: Built,
+    pub(crate) warm: Built,
 }
 
 /// Builds cold, lets the bundlers start, and then every step warm.
-async fn series(
+pub(crate) async fn series(
     builder: &Builder,
     project: ProjectId,
     mut tree: Tree,
@@ -128,9 +128,10 @@ async fn series(
 }
 
 /// Builds everything again, on a server without warm bundlers.
-async fn same_when_cold(builder: Builder, project: ProjectId, made: &[Made]) {
+pub(crate) async fn same_when_cold(builder: Builder, project: ProjectId, made: &[Made]) {
+    let level = builder.app().config.builds.sandbox;
     let data = builder.stop_and_keep().await;
-    let builder = Builder::resume(data).await;
+    let builder = Builder::resume_at(level, data).await;
     for made in made {
         let commit = &made.warm.preview.commit;
         let id = builder.request(project, commit, made.platform).await;
@@ -306,7 +307,7 @@ async fn warm_and_cold_builds_of_a_react_native_app_are_the_same() {
 }
 
 /// The processes of bundlers among our descendants, with their environments.
-fn processes() -> Vec<(String, String)> {
+pub(crate) fn processes() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut pending = vec![std::process::id().to_string()];
     while let Some(pid) = pending.pop() {

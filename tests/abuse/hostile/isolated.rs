@@ -25,6 +25,11 @@ async fn an_install_script_reaches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_warm_bundler_reaches_nothing() {
+    reaching::from_a_warm_bundler(LEVEL, "isolated-warm").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded() {
     using_up::memory(LEVEL, "hive-isolated-memory").await;
 }

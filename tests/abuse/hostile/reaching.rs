@@ -127,6 +127,55 @@ pub(super) async fn from_the_bundlers_configuration(level: Level, name: &str) {
     builder.stop().await;
 }
 
+/// In a bundler that was kept: a real one, whose configuration makes every
+/// attempt again with each bundle.
+pub(super) async fn from_a_warm_bundler(level: Level, name: &str) {
+    let canaries = Canaries::new(name);
+    let builder = level
+        .server(|config| {
+            lend_a_credential(config);
+            config.builds.warm.count = 1;
+        })
+        .await;
+    let other = level.project(&builder).await;
+    let secret = Tree::of(&[("index.html", "somebody else's")]);
+    builder.upload(other, &secret).await;
+    let repository = builder.app().data.repo(other);
+    let mut targets = canaries.targets(&Target::of(&builder), &repository);
+    targets["credential"] = CREDENTIAL.into();
+    let mut tree = Tree::folder("examples/hello-expo");
+    let hostile = Tree::folder("tests/fixtures/hostile");
+    tree.put("attempts.cjs", &hostile.text("attempts.cjs"));
+    tree.put("targets.json", &targets.to_string());
+    tree.put("metro.config.js", WITH_EACH_BUNDLE);
+    let project = level.project(&builder).await;
+    builder.build(project, &tree, Platform::Ios).await;
+    builder.app().bundlers.settled().await;
+    for edit in ["one", "two"] {
+        let greeting = tree.text("src/greeting.js");
+        let edited = format!("{greeting}globalThis.edit = '{edit}';\n");
+        tree.put("src/greeting.js", &edited);
+        let built = builder.build(project, &tree, Platform::Ios).await;
+        assert!(built.log.contains("(warm)"), "{}", built.log);
+        assert_refused(&built.log, "warm", &ATTEMPTS);
+        assert_refused(&built.log, "warm", &[OF_THE_BUILD]);
+    }
+    builder.app().bundlers.forget(project);
+    let data = builder.stop_and_keep().await;
+    canaries.assert_untouched(data.path());
+}
+
+const WITH_EACH_BUNDLE: &str = r"
+const { execFileSync } = require('node:child_process');
+const { getDefaultConfig } = require('expo/metro-config');
+const config = getDefaultConfig(__dirname);
+config.serializer.experimentalSerializerHook = () => {
+  const said = execFileSync(process.execPath, ['attempts.cjs', 'warm'], { cwd: __dirname });
+  process.stdout.write(said);
+};
+module.exports = config;
+";
+
 pub(super) async fn from_the_install_script(level: Level, name: &str) {
     let canaries = Canaries::new(name);
     let (builder, mut tree) = scene(level, &canaries, INSTALL_SCRIPT).await;
