@@ -119,6 +119,24 @@ async fn a_restricted_build_reaches_its_own_files_alone() {
     builder.stop().await;
 }
 
+/// More than the watch allows, and so never met by who is watched in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_bounds_a_process_that_is_quicker_than_the_watch() {
+    for level in [SandboxChoice::Isolated, SandboxChoice::Restricted] {
+        let builder = Builder::with(|config| {
+            config.builds.sandbox = level;
+            config.builds.limits.memory_bytes = 512 << 20;
+        })
+        .await;
+        let project = builder.project(ProjectConfig::default()).await;
+        let tree = Tree::script("mkdir dist && ulimit -d > dist/index.html");
+        let built = builder.build(project, &tree, Platform::Web).await;
+        let kilobytes = built.text("dist/index.html");
+        assert_eq!(kilobytes.trim(), (2_u64 << 20).to_string());
+        builder.stop().await;
+    }
+}
+
 /// Here nothing can be mounted read-only: what a build is given must not be
 /// shared with others, or not be its to write.
 #[tokio::test(flavor = "multi_thread")]

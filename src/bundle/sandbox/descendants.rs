@@ -16,7 +16,8 @@ pub(super) fn of(pid: Pid) -> Vec<Pid> {
     found
 }
 
-fn children(pid: Pid) -> Vec<Pid> {
+/// Of all its threads.
+pub(super) fn children(pid: Pid) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid()));
     threads
         .into_iter()

@@ -1,6 +1,7 @@
 //! What each process of a build may use up.
 //!
-//! There is no limit on address space: V8 reserves far more than it uses.
+//! There is no limit on address space: V8 reserves far more than it uses. What
+//! it has made writable is another matter: that is hardly more than it uses.
 
 use rustix::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,6 +17,8 @@ pub(super) struct Limits {
     processes: Option<u64>,
     open_files: u64,
     file_size: u64,
+    /// Bytes of writable memory of its own.
+    data: u64,
 }
 
 impl Limits {
@@ -29,6 +32,12 @@ impl Limits {
             processes: counted.then_some(backstop),
             open_files: OPEN_FILES,
             file_size: ceilings.file_bytes,
+            // For one that is quicker than the watch. Far above what it allows:
+            // some allocators make a gigabyte writable before they need it.
+            data: ceilings
+                .memory_bytes
+                .saturating_mul(2)
+                .saturating_add(1 << 30),
         }
     }
 
@@ -37,6 +46,7 @@ impl Limits {
         limit(Resource::Core, 0)?;
         limit(Resource::Fsize, self.file_size)?;
         limit(Resource::Nofile, self.open_files)?;
+        limit(Resource::Data, self.data)?;
         match self.processes {
             Some(processes) => limit(Resource::Nproc, processes),
             None => Ok(()),

@@ -6,19 +6,24 @@
 //! - [`cgroup`]: where the machine has lent us a cgroup, the kernel itself
 //!   holds memory and processes to their limits, and only has to be asked.
 //!
-//! The watch judges and never kills: whoever started the command ends it.
+//! The watch judges, and whoever started the command ends it; but of too many
+//! processes it kills the first one itself, because a machine full of them lets
+//! nobody else come to it in time.
 
 mod breach;
 pub(super) mod cgroup;
 mod disk;
 mod processes;
 
+use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process, setpriority_process};
+use tokio::sync::oneshot;
 
 use super::cell::{Access, Cell};
+use super::descendants;
 use crate::config::BuildLimits;
 pub use breach::Breach;
 use cgroup::Group;
@@ -27,6 +32,13 @@ use disk::{Folders, Written};
 /// Between two looks: at the speed at which a machine forks and fills memory,
 /// a second would be long.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Between two looks at how many tasks the machine has in all, which costs next
+/// to nothing.
+const PULSE: Duration = Duration::from_millis(10);
+
+/// Before everybody else, in the system's numbers.
+const FIRST: i32 = -20;
 
 /// A look that takes long is taken seldom: it may cost one part in so many of
 /// a processor's time.
@@ -105,12 +117,20 @@ impl Watch {
 
     /// Returns with the limit that was exceeded, if ever one is.
     pub async fn breach(&self) -> Breach {
-        loop {
-            let crowded = lock(&self.looks).crowded;
-            tokio::time::sleep(if crowded { TICK / 8 } else { TICK }).await;
-            if let Some(breach) = self.away(Looks::look).await {
-                return breach;
-            }
+        let (tell, told) = oneshot::channel();
+        let looks = Arc::clone(&self.looks);
+        let keeping = std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || keep(&looks, tell));
+        if let Err(error) = keeping {
+            // What is not watched must not go on.
+            tracing::error!(%error, "there is no thread for the watch over a build");
+            return lock(&self.looks).unwatched();
+        }
+        match told.await {
+            Ok(breach) => breach,
+            // It has panicked.
+            Err(_) => lock(&self.looks).unwatched(),
         }
     }
 
@@ -132,11 +152,68 @@ impl Watch {
     }
 }
 
+/// Looks until there is a breach to tell of, or nobody who would hear it. In a
+/// thread of its own: among a thousand processes that want to run, one that
+/// waits its turn waits for seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that looks now and then has nothing else to wait for"
+)]
+fn keep(looks: &Mutex<Looks>, tell: oneshot::Sender<Breach>) {
+    // Where we may not, we are one of the crowd.
+    let _ = setpriority_process(None, FIRST);
+    let mut due = Instant::now() + TICK;
+    let mut before = tasks_of_the_machine();
+    while !tell.is_closed() {
+        std::thread::sleep(PULSE);
+        let crowd = tasks_of_the_machine();
+        let mut looks = lock(looks);
+        if Instant::now() < due && crowd < before + looks.limits.processes / 8 {
+            continue;
+        }
+        before = crowd;
+        let breach = looks.look();
+        due = Instant::now() + if looks.crowded { TICK / 8 } else { TICK };
+        if let Some(breach) = breach {
+            if matches!(breach, Breach::Processes { .. }) {
+                looks.fell();
+            }
+            let _ = tell.send(breach);
+            return;
+        }
+    }
+}
+
+/// Processes and threads on the whole machine, in one short read: whether they
+/// have become many, not whose they are.
+fn tasks_of_the_machine() -> u64 {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let tasks = load.split_ascii_whitespace().nth(3);
+    let total = tasks.and_then(|tasks| tasks.split_once('/')?.1.parse().ok());
+    total.unwrap_or(0)
+}
+
 fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
     looks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Looks {
+    /// Kills what the warden has started: in `isolated` everything goes with it,
+    /// elsewhere the rest is the warden's to find.
+    fn fell(&self) {
+        for pid in descendants::children(self.root) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// Nobody can say what it uses.
+    fn unwatched(&self) -> Breach {
+        Breach::Processes {
+            used: self.limits.processes,
+            limit: self.limits.processes,
+        }
+    }
+
     fn look(&mut self) -> Option<Breach> {
         if let Some(breach) = self.group.as_ref().and_then(|g| g.breach(&self.limits)) {
             return Some(breach);

@@ -13,6 +13,8 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
+use crate::bundle::sandbox::descendants;
+
 /// The living of one build.
 #[derive(Debug, Default)]
 pub(super) struct Family {
@@ -34,36 +36,46 @@ pub(super) struct Hidden {
     pub(super) disk: u64,
 }
 
-/// `root` and its descendants. Stops looking closer at more than `enough`: who
-/// is over the limit by then need not be counted to the end.
+/// `root` and its descendants, at most a few more than `enough`: who is over the
+/// limit by then need not be counted to the end, and is looked at again before
+/// many are born.
 pub(super) fn family(root: Pid, enough: u64) -> Family {
-    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let id = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        if let Some(id) = id
-            && let Some(parent) = parent_of(id)
-        {
-            children.entry(parent).or_default().push(id);
-        }
-    }
+    // Not every kernel tells of children.
+    let mut told = (descendants::children(root).is_empty()).then(all_children);
     let mut family = Family::default();
     let mut tasks = 0;
-    let mut pending = vec![root.as_raw_nonzero().get()];
-    while let Some(id) = pending.pop() {
-        pending.extend(children.remove(&id).unwrap_or_default());
+    let mut pending = vec![root];
+    while let Some(pid) = pending.pop() {
         if tasks > enough {
-            continue;
+            break;
         }
+        pending.extend(match &mut told {
+            Some(children) => children.remove(&pid).unwrap_or_default(),
+            None => descendants::children(pid),
+        });
         // Who is gone meanwhile counts no more.
-        if let Some(member) = Member::read(id) {
+        if let Some(member) = Member::read(pid.as_raw_pid()) {
             tasks += member.threads;
             family.members.push(member);
         }
     }
     family
+}
+
+/// The children of every process of this machine.
+fn all_children() -> HashMap<Pid, Vec<Pid>> {
+    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.parse().ok());
+        if let Some(id) = id
+            && let Some(parent) = parent_of(id).and_then(Pid::from_raw)
+            && let Some(pid) = Pid::from_raw(id)
+        {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    children
 }
 
 /// From `/proc/<id>/stat`: `id (name) state parent ...`, where the name may
