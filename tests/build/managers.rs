@@ -183,6 +183,10 @@ async fn install_scripts_run_only_where_the_settings_allow_them() {
             .await;
         let built = builder.build(id, &tree, Platform::Web).await;
         assert_eq!(built.text("dist/index.html"), ran, "{}", built.log);
+        let told = built
+            .log
+            .contains("the `postinstall` script of package.json is not run");
+        assert_eq!(told, !install_scripts, "{}", built.log);
     }
     builder.stop().await;
 }

@@ -21,7 +21,7 @@ pub use sets::half_filled;
 pub use tools::Tool;
 pub use view::View;
 
-use super::detect::Plan;
+use super::detect::{CONFIG_FILE, Plan};
 use super::npmrc::Npmrc;
 use super::registry::{Gate, Registries};
 use super::sandbox::{Command, Output, Sandbox, Toolchain};
@@ -251,6 +251,15 @@ async fn run_install(
         &mut installing.cell,
     )?;
     let gate = Gate::open_for(&mut installing, stores.registries, stores.npmrc).await?;
+    if let Some(script) = unrun_script(&build.plan) {
+        build
+            .log
+            .note(format!(
+                "the `{script}` script of package.json is not run: install scripts are off unless \
+                 the project's settings (not {CONFIG_FILE}) allow them with `install_scripts`"
+            ))
+            .await;
+    }
     let words = install.words(build.plan.install_scripts);
     let command = Command::new(words[0], &install.root).args(&words[1..]);
     let hint = if install.lockfile.is_some() {
@@ -267,6 +276,14 @@ async fn run_install(
     // of the checkout: it may have run the project's own code.
     build.bench.renew()?;
     result.map(drop)
+}
+
+/// The app's own install script that is left out, if it has one.
+fn unrun_script(plan: &Plan) -> Option<&'static str> {
+    let scripts = plan.manifest.as_ref()?.json().get("scripts")?;
+    ["preinstall", "install", "postinstall", "prepare"]
+        .into_iter()
+        .find(|name| !plan.install_scripts && scripts.get(name).is_some())
 }
 
 /// The folder of the installed package `name`, as node finds it from the app's
