@@ -205,7 +205,20 @@ async fn a_compiler_gives_way_to_a_build() {
     }
     // Of the same branch and platform: the newer takes the place of the other,
     // which would never end.
-    let next = builder.build(project, &app("two();"), Platform::Ios).await;
+    let hold = Hold::at(Point::PackageAfter);
+    let commit = builder.upload(project, &app("two();")).await;
+    let id = builder.request(project, &commit, Platform::Ios).await;
+    let hold = tokio::task::spawn_blocking(move || {
+        hold.wait();
+        hold
+    });
+    let hold = hold.await.expect("held");
+    while running().await > 0 {
+        let released = builder.app().queue.wait(&[Queue::Bytecode]);
+        let _ = tokio::time::timeout(Duration::from_secs(1), released).await;
+    }
+    drop(hold);
+    let next = builder.success(&id).await;
     bytecode(&builder, &next).await;
     quiet(&builder).await;
     assert_eq!(stored(&builder).await.len(), 1);

@@ -138,6 +138,15 @@ fn classic_line_is_foreign(line: &str) -> bool {
 
 /// `resolution: {integrity: sha512-…}`, perhaps with the address of a tarball.
 fn pnpm_line_is_foreign(line: &str) -> bool {
+    // A setting of every lockfile of version 9, whose name has the word.
+    if [
+        "excludeLinksFromLockfile: false",
+        "excludeLinksFromLockfile: true",
+    ]
+    .contains(&line)
+    {
+        return false;
+    }
     if !line.contains("resolution") {
         // Of the other words in a lockfile these alone say where from.
         return line.contains("file:") || line.contains("type: git");

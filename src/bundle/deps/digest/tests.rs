@@ -214,7 +214,8 @@ fn dependencies_from_elsewhere_than_registries_are_the_projects_own() {
                    integrity sha512-a/b==\n";
     let berry = "__metadata:\n  version: 8\n\n\"x@npm:1, fsevents@patch:fsevents@npm%3A2#optional!builtin<compat/fsevents>\":\n  \
                  resolution: \"x@npm:1.0.0\"\n  dependencies:\n    y: \"npm:^2\"\n  linkType: hard\n";
-    let pnpm = "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      x:\n        \
+    let pnpm = "lockfileVersion: '9.0'\nsettings:\n  autoInstallPeers: true\n  \
+                excludeLinksFromLockfile: false\nimporters:\n  .:\n    dependencies:\n      x:\n        \
                 specifier: '1'\n        version: link:libs/x\npackages:\n  x@1.0.0:\n    \
                 resolution: {integrity: sha512-a==}\n    deprecated: see https://github.com/a/x\n";
     let bun = r#"{"packages": {"x": ["x@1.0.0", "", {}, "sha512-a=="],}}"#;
@@ -224,11 +225,20 @@ fn dependencies_from_elsewhere_than_registries_are_the_projects_own() {
         ("yarn.lock", berry),
         ("pnpm-lock.yaml", pnpm),
         ("bun.lock", bun),
+        (
+            "package-lock.json",
+            include_str!("../../../../examples/hello-expo/package-lock.json"),
+        ),
+        (
+            "pnpm-lock.yaml",
+            include_str!("../../../../tests/fixtures/vite-web/pnpm-lock.yaml"),
+        ),
     ] {
         assert_eq!(
             key_of(&with(path, text), 1, false).owner,
             None,
-            "{path}: {text}"
+            "{path}: {:.200}",
+            text
         );
     }
 }
