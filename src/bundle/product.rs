@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context as Digest, SHA256};
 
 use super::tree;
+use super::workbench::Stop;
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has; an end for a build that writes files forever.
@@ -66,9 +67,9 @@ impl Product {
     /// The SHA-256 of each file, by its name. Blocking.
     ///
     /// # Errors
-    /// Those of `check`, which is asked again and again: a build may have written
-    /// much more than it pays to read.
-    pub fn digests(&self, check: impl Fn() -> Result<()>) -> Result<BTreeMap<String, Vec<u8>>> {
+    /// Those of [`Stop::check`], which is asked again and again: a build may have
+    /// written much more than it pays to read.
+    pub fn digests(&self, stop: &Stop) -> Result<BTreeMap<String, Vec<u8>>> {
         let what = "read the build's output";
         let mut piece = vec![0; PIECE];
         let mut digests = BTreeMap::new();
@@ -76,7 +77,7 @@ impl Product {
             let mut file = File::open(&entry.file).or_internal(what)?;
             let mut digest = Digest::new(&SHA256);
             loop {
-                check()?;
+                stop.check()?;
                 match file.read(&mut piece).or_internal(what)? {
                     0 => break,
                     n => digest.update(&piece[..n]),

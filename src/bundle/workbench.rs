@@ -247,16 +247,31 @@ impl Build {
         }
     }
 
-    /// For work on a thread of its own: fails once the job was cancelled or the
-    /// time is over.
-    pub fn check(&self) -> impl Fn() -> Result<()> + Send + 'static {
-        let (cancel, limit) = (self.cancel.clone(), self.limit);
-        move || {
-            if cancel.is_cancelled() {
-                return Err(cancelled());
-            }
-            limit.check()
+    /// For work on a thread of its own.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        Stop {
+            limit: self.limit,
+            cancel: self.cancel.clone(),
         }
+    }
+}
+
+/// What may end a build's work before it is done.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    pub limit: Limit,
+    pub cancel: CancellationToken,
+}
+
+impl Stop {
+    /// # Errors
+    /// `CANCELLED` once the job was, `PREVIEW_TIMEOUT` once the time is over.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        self.limit.check()
     }
 }
 

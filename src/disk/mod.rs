@@ -1,14 +1,33 @@
 //! What every part that writes to the disk must know of it: how it says that
-//! it is full, and how a folder goes away for good.
+//! it is full, how a folder goes away for good, and what a file's digest is.
 
 mod remove;
 
 use std::error::Error as StdError;
-use std::io;
+use std::io::{self, Read};
 
 pub use remove::remove_tree;
+use ring::digest::{Context as Digest, SHA256};
 
 use crate::error::Code;
+
+/// Bytes that are read at a time.
+const PIECE: usize = 256 << 10;
+
+/// The SHA-256 of all that `from` gives.
+///
+/// # Errors
+/// Those of reading.
+pub fn sha256_of(mut from: impl Read) -> io::Result<Vec<u8>> {
+    let mut digest = Digest::new(&SHA256);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match from.read(&mut piece)? {
+            0 => return Ok(digest.finish().as_ref().to_vec()),
+            read => digest.update(&piece[..read]),
+        }
+    }
+}
 
 /// Whether an I/O error, among `error` and its causes, says that there is no
 /// room: the disk, the quota of our uid, or the size of files that this process

@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use data_encoding::HEXLOWER;
-use ring::digest::{Context as Digest, SHA256};
 
 use super::super::extent::{Extent, Extents};
 use super::super::part::{KeptFile, Part, PartName, Shelf};
 use super::index::{Index, Stretch};
 use super::{INDEX, kind_of, names, pack_path};
 use crate::blobs::BlobKind;
+use crate::disk;
 
 /// How many blobs are looked at, the newest first. Of bundles: a project's
 /// platforms and branches, with room to spare. Bytecode has one part, and what
@@ -119,7 +119,7 @@ fn checked(kept: &KeptFile) -> Option<Arc<File>> {
     let file = File::open(&kept.path).ok()?;
     let extents = Extents::of_file(file).ok()?;
     let extent = extents.as_slice().first()?.clone();
-    let digest = digest_of(&extents).ok()?;
+    let digest = disk::sha256_of(extents.reader()).ok()?;
     if HEXLOWER.encode(&digest) == kept.digest {
         return Some(extent.file);
     }
@@ -128,18 +128,6 @@ fn checked(kept: &KeptFile) -> Option<Arc<File>> {
         "a stored bundle's bytes have changed on the disk; new bundles do without them"
     );
     None
-}
-
-fn digest_of(extents: &Extents) -> io::Result<Vec<u8>> {
-    let mut reader = extents.clone().reader();
-    let mut digest = Digest::new(&SHA256);
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut piece)? {
-            0 => return Ok(digest.finish().as_ref().to_vec()),
-            read => digest.update(&piece[..read]),
-        }
-    }
 }
 
 /// The folders of the newest blobs of that kind, newest first.

@@ -8,9 +8,10 @@ use std::path::Path;
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
-use super::{Facts, Stop, digest_of};
+use super::{Facts, Stop};
 use crate::bundle::product::{MAIN, Product};
 use crate::clock::Timestamp;
+use crate::disk;
 use crate::domain::preview::Platform;
 use crate::domain::project::ProjectKind;
 use crate::domain::{JobId, ProjectId};
@@ -59,7 +60,7 @@ struct AssetFacts<'a> {
 }
 
 /// The file's bytes.
-pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop<'_>) -> Result<Vec<u8>> {
+pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop) -> Result<Vec<u8>> {
     let what = "describe the bundle";
     let sizes = sizes(product)?;
     let files: HashMap<&str, &Path> = product
@@ -141,5 +142,5 @@ fn sizes(product: &Product) -> Result<Sizes> {
 }
 
 fn digest(path: &Path) -> io::Result<Vec<u8>> {
-    digest_of(File::open(path)?)
+    disk::sha256_of(File::open(path)?)
 }

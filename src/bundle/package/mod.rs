@@ -12,17 +12,15 @@ mod layout;
 mod metadata;
 
 use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use ring::digest::{Context as Digest, SHA256};
-use tokio_util::sync::CancellationToken;
 
 use self::layout::{Layout, Share, Source};
 use super::product::Product;
-use super::workbench::{Limit, cancelled};
+use super::workbench::Stop;
 use crate::blobs::{Extents, Part, Shelf};
 use crate::clock::Timestamp;
 use crate::disk;
@@ -61,21 +59,6 @@ impl Packed {
     }
 }
 
-/// What may stop the packing.
-pub struct Stop<'a> {
-    pub limit: &'a Limit,
-    pub cancel: &'a CancellationToken,
-}
-
-impl Stop<'_> {
-    fn check(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(cancelled());
-        }
-        self.limit.check()
-    }
-}
-
 /// Makes the bundle from what `shelf` has of it and from what is written to
 /// `scratch`, a new file that must stay until the parts are stored. Blocking.
 ///
@@ -88,7 +71,7 @@ pub fn pack(
     log: &Path,
     shelf: &dyn Shelf,
     scratch: &Path,
-    stop: &Stop<'_>,
+    stop: &Stop,
 ) -> Result<Packed> {
     let metadata = metadata::describe(product, facts, stop)?;
     let mut sources: Vec<(&str, Share, Source<'_>)> = product
@@ -121,7 +104,7 @@ pub fn pack(
     };
     let bytes = packed.bytes();
     packed.size = bytes.size();
-    packed.sha256 = HEXLOWER.encode(&digest_of(bytes.reader()).map_err(unwritten)?);
+    packed.sha256 = HEXLOWER.encode(&disk::sha256_of(bytes.reader()).map_err(unwritten)?);
     stop_point!(PackageAfter);
     Ok(packed)
 }
@@ -129,18 +112,6 @@ pub fn pack(
 fn unwritten(cause: io::Error) -> Error {
     let code = disk::code_of(&cause, Code::InternalError);
     Error::new(code, "could not write the bundle").caused_by(cause)
-}
-
-/// The SHA-256 of all that `from` gives.
-fn digest_of(mut from: impl Read) -> io::Result<Vec<u8>> {
-    let mut digest = Digest::new(&SHA256);
-    let mut piece = vec![0; 128 << 10];
-    loop {
-        match from.read(&mut piece)? {
-            0 => return Ok(digest.finish().as_ref().to_vec()),
-            read => digest.update(&piece[..read]),
-        }
-    }
 }
 
 #[cfg(test)]

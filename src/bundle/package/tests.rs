@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::digest::SHA256;
+use tokio_util::sync::CancellationToken;
 use zip::{CompressionMethod, DateTime};
 
 use super::*;
 use crate::blobs::{EmptyShelf, PartName};
 use crate::bundle::product::{Asset, MAIN};
+use crate::bundle::workbench::Limit;
 use crate::clock::SystemEntropy;
 
 /// What one bundle was made of, for the next.
@@ -71,8 +75,8 @@ fn packed_with(product: &Product, facts: &Facts, shelf: &dyn Shelf) -> (Vec<u8>,
     let log = dir.path().join("log");
     fs::write(&log, "a log\n").unwrap();
     let stop = Stop {
-        limit: &Limit::starting_now(Duration::from_mins(1), "A_LIMIT"),
-        cancel: &CancellationToken::new(),
+        limit: Limit::starting_now(Duration::from_mins(1), "A_LIMIT"),
+        cancel: CancellationToken::new(),
     };
     let scratch = dir.path().join("parts");
     let packed = pack(product, facts, &log, shelf, &scratch, &stop).unwrap();
@@ -270,8 +274,8 @@ fn an_exceeded_limit_and_a_cancel_stop_the_packing() {
     let cancel = CancellationToken::new();
     let over = Limit::starting_now(Duration::ZERO, "A_LIMIT");
     let stop = Stop {
-        limit: &over,
-        cancel: &cancel,
+        limit: over,
+        cancel: cancel.clone(),
     };
     let error = pack(&product, &facts(), &log, &EmptyShelf, &scratch, &stop).unwrap_err();
     assert_eq!(error.code, Code::PreviewTimeout);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::stages::Stages;
 use crate::blobs::{BlobKey, BlobKind};
-use crate::bundle::package::{self, Facts, Packed, Stop};
+use crate::bundle::package::{self, Facts, Packed};
 use crate::bundle::product::Product;
 use crate::bundle::workbench::{Build, blocking, cancelled};
 use crate::domain::preview::{Bundle, Stage};
@@ -30,15 +30,11 @@ impl Stages<'_> {
         let log_file = self.app.data.build_log(&preview.id);
         let scratch = build.bench.file("bundle.parts");
         let app = Arc::clone(self.app);
-        let (limit, cancel, log) = (build.limit, build.cancel.clone(), self.log.clone());
+        let (stop, log) = (build.stop(), self.log.clone());
         self.stage(Stage::Package, async move {
             log.flush().await;
             let earlier = app.blobs.shelf(facts.project_id, BlobKind::Bundle).await?;
             let packed = blocking(move || {
-                let stop = Stop {
-                    limit: &limit,
-                    cancel: &cancel,
-                };
                 package::pack(&product, &facts, &log_file, &*earlier, &scratch, &stop)
             })
             .await?;

@@ -329,8 +329,8 @@ impl Stages<'_> {
         if !start::bundles_warm(build.plan.kind, build.plan.platform) {
             return Ok(Digests::new());
         }
-        let check = build.check();
-        blocking(move || product.digests(check)).await
+        let stop = build.stop();
+        blocking(move || product.digests(&stop)).await
     }
 }
 

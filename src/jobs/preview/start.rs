@@ -213,8 +213,8 @@ async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()
         Outcome::Unfit(why) => return Err(Error::internal(why)),
     };
     let product = product(&bundler.facts, &out, &bundler.bench).await?;
-    let check = build.check();
-    let digests = blocking(move || product.digests(check)).await?;
+    let stop = build.stop();
+    let digests = blocking(move || product.digests(&stop)).await?;
     if digests == shown.digests {
         return Ok(());
     }
