@@ -8,11 +8,14 @@ const path = require('node:path');
 
 const inputs = require('./inputs.cjs');
 const { Kept, feedable } = require('./metro.cjs');
+const shapes = require('./shapes.cjs');
 
 /** Settings under which Expo changes modules in place while it serialises. */
 const IN_PLACE = ['EXPO_UNSTABLE_METRO_OPTIMIZE_GRAPH', 'EXPO_UNSTABLE_TREE_SHAKING'];
 /** Where expo-router looks for its routes; Expo decides once, at its start. */
 const ROUTES = ['app', 'src/app'];
+/** Style sheets that are made of other files, which Metro is not told of. */
+const SASS = /\.s[ac]ss$/;
 
 exports.start = async ({ root, platform }) => {
   const project = createRequire(path.join(root, 'package.json'));
@@ -25,6 +28,8 @@ exports.start = async ({ root, platform }) => {
   if (typeof exportAppAsync !== 'function' || typeof resolveOptionsAsync !== 'function') {
     throw new Error('@expo/cli is not as this version of HiveSync knows it');
   }
+  const { exp } = load('@expo/config').getConfig(root, { skipSDKVersionRequirement: true });
+  shapes.expo(root, platform, exp);
   feedable(load, fileMap(load));
   const bundler = new Expo({ root, platform, exportAppAsync, resolveOptionsAsync });
   const begin = DevServerManager.startMetroAsync;
@@ -77,6 +82,10 @@ class Expo {
     }
     if (routes(this.#facts.root) !== this.#routes) {
       return 'the folder of the routes has changed';
+    }
+    const sheet = changes.find(({ path: file }) => SASS.test(file));
+    if (sheet && this.#facts.platform === 'web') {
+      return `${path.relative(this.#facts.root, sheet.path)} may be a part of other style sheets`;
     }
     return this.#kept?.stale(changes);
   }

@@ -4,6 +4,7 @@
 //
 //   -> {"nonce", "root", "kind", "platform", "entry"}         once, first
 //   <- {"ready": true}
+//      {"ready": false, "why"}             no process that is kept can build that
 //   -> {"id", "out", "changes": [{"path", "change"}]}
 //      where a change is "added", "modified" or "deleted"
 //   <- {"id", "ended": "built", "proof"}          what it was built of
@@ -19,6 +20,7 @@
 const readline = require('node:readline');
 
 const inputs = require('./inputs.cjs');
+const { Unsuited } = require('./shapes.cjs');
 
 /** Thrown where the project's tools would have ended the process. */
 class Exit extends Error {
@@ -53,9 +55,17 @@ async function start(order) {
   process.chdir(order.root);
   process.env.NODE_ENV = 'production';
   inputs.watch(order.root);
-  const bundler = await KINDS[order.kind]().start(order);
-  await answer({ ready: true });
-  return bundler;
+  try {
+    const bundler = await KINDS[order.kind]().start(order);
+    await answer({ ready: true });
+    return bundler;
+  } catch (error) {
+    if (!(error instanceof Unsuited)) {
+      throw error;
+    }
+    await answer({ ready: false, why: error.message });
+    return exit(0);
+  }
 }
 
 async function build(bundler, order) {

@@ -7,8 +7,10 @@ const path = require('node:path');
 
 const inputs = require('./inputs.cjs');
 const { Kept, feedable } = require('./metro.cjs');
+const shapes = require('./shapes.cjs');
 
 exports.start = async ({ root, platform, entry }) => {
+  shapes.any(root);
   const project = createRequire(path.join(root, 'package.json'));
   const reactNative = createRequire(project.resolve('react-native/package.json'));
   const cli = createRequire(communityCli(project, reactNative));

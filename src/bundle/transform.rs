@@ -169,6 +169,7 @@ pub fn configures(name: &str) -> bool {
         "babel.config.",
         ".babelrc",
         "metro.config.",
+        "postcss.config.",
         "react-native.config.",
         "app.config.",
         ".browserslistrc",

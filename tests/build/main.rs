@@ -33,4 +33,5 @@ mod tree;
 mod warm;
 mod warm_levels;
 mod warm_up;
+mod warm_web;
 mod web;

@@ -13,16 +13,16 @@ use crate::builder::{Builder, Built, Tree};
 use crate::endings::cancel;
 
 /// What the log says of a build that a warm bundler has made.
-const WARM: &str = "(warm)";
+pub(crate) const WARM: &str = "(warm)";
 
-async fn start(count: usize) -> Builder {
+pub(crate) async fn start(count: usize) -> Builder {
     Builder::with(|config| config.builds.warm.count = count).await
 }
 
 /// One step of a series: its name and what it does to the tree.
 pub(crate) type Step = (&'static str, fn(&mut Tree));
 
-fn add(tree: &mut Tree, file: &str, text: &str) {
+pub(crate) fn add(tree: &mut Tree, file: &str, text: &str) {
     let old = tree.text(file);
     tree.put(file, &format!("{old}\n{text}\n"));
 }
@@ -334,7 +334,7 @@ pub(crate) fn processes() -> Vec<(String, String)> {
     found
 }
 
-fn kill(platform: Platform) {
+pub(crate) fn kill(platform: Platform) {
     let of_platform = |(_, environment): &(String, String)| {
         environment.contains(&format!("=bundler-1-{platform}-"))
     };

@@ -111,12 +111,13 @@ impl Bundler {
             builds: 0,
         };
         let said = bundler.ask(&order, start.limit, start.cancel).await?;
-        let ready: Option<Ready> = said.and_then(|said| serde_json::from_str(&said).ok());
-        if ready.is_some_and(|ready| ready.ready) {
-            Ok(bundler)
-        } else {
-            Err(Error::internal("the bundler has not come up"))
-        }
+        let why = match said.as_deref().map(serde_json::from_str) {
+            Some(Ok(Ready { ready: true, .. })) => return Ok(bundler),
+            Some(Ok(Ready { why: Some(why), .. })) => driver::reason(&why),
+            _ => "the bundler has not come up".to_owned(),
+        };
+        bundler.end().await;
+        Err(Error::internal(why))
     }
 
     /// Builds what lies in its checkout, which `touched` tells from what it
@@ -154,7 +155,7 @@ impl Bundler {
                 "what it has built is not of this commit".to_owned(),
             )),
             End::Failed => Ok(Outcome::Failed),
-            End::Stale { why } => Ok(Outcome::Unfit(why)),
+            End::Stale { why } => Ok(Outcome::Unfit(driver::reason(&why))),
         }
     }
 

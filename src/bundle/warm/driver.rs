@@ -17,6 +17,9 @@ struct Scripts;
 
 const MAIN: &str = "main.cjs";
 
+/// Characters of a reason that is shown.
+const REASON: usize = 300;
+
 /// Writes the scripts below `dir`; answers the one to start.
 pub(super) fn write(dir: &Path) -> Result<PathBuf> {
     make_dir(dir)?;
@@ -44,6 +47,9 @@ pub(super) struct Begin<'a> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Ready {
     pub(super) ready: bool,
+    /// When it is not: no process that is kept can build such a project as a
+    /// new one does.
+    pub(super) why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,6 +81,13 @@ pub(super) enum End {
     Failed,
     /// Only a new process can build that.
     Stale { why: String },
+}
+
+/// A reason that a bundler gives, for a log: one line, and no long one. The
+/// project's code may have written it.
+pub(super) fn reason(why: &str) -> String {
+    let plain = why.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(REASON).collect()
 }
 
 /// One digest for all changed files, as the bundler makes it, too: the SHA-1 of
@@ -129,6 +142,12 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_one_short_line() {
+        assert_eq!(reason("a\r\n== upload done"), "a  == upload done");
+        assert_eq!(reason(&"é".repeat(1000)).chars().count(), REASON);
+    }
+
+    #[test]
     fn all_scripts_are_in_the_binary() {
         let dir = tempfile::tempdir().unwrap();
         let main = write(dir.path()).unwrap();
@@ -137,6 +156,8 @@ mod tests {
             assert!(text.contains(&format!("./{name}.cjs")), "{name}");
             assert!(dir.path().join(format!("{name}.cjs")).is_file(), "{name}");
         }
-        assert!(dir.path().join("metro.cjs").is_file());
+        for name in ["metro", "shapes"] {
+            assert!(dir.path().join(format!("{name}.cjs")).is_file(), "{name}");
+        }
     }
 }

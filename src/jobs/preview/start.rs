@@ -45,7 +45,7 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
         project: shown.project.id,
         platform: shown.platform,
     };
-    let Some(place) = app.bundlers.place(spot, &shown.key) else {
+    let Some(place) = app.bundlers.place(spot, &shown.key, app.clock.now()) else {
         return;
     };
     let bundlers = app.bundlers.clone();
@@ -55,13 +55,13 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
             Ok(bundler) => place.fill(bundler),
             Err(_) if app.bundlers.closing().is_cancelled() => {}
             Err(error) => {
-                tracing::warn!(
+                tracing::info!(
                     project = %spot.project,
                     platform = %spot.platform,
                     error = %error.chain(),
                     "this project gets no warm bundler; its previews are built cold"
                 );
-                place.unfit(&shown.key);
+                place.unfit(&shown.key, error.message.into_owned(), app.clock.now());
             }
         }
     });
@@ -69,7 +69,11 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
 
 /// Metro alone stays: other tools are run in their build mode, as they are.
 pub(super) fn bundles_warm(kind: ProjectKind, platform: Platform) -> bool {
-    matches!(kind, ProjectKind::Expo | ProjectKind::ReactNative) && platform != Platform::Web
+    match kind {
+        ProjectKind::Expo => true,
+        ProjectKind::ReactNative => platform != Platform::Web,
+        ProjectKind::Web | ProjectKind::Static => false,
+    }
 }
 
 async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler> {

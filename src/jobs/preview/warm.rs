@@ -16,7 +16,7 @@ use crate::bundle::warm::{Facts, Lease, Outcome, Spot, Touched, take};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native};
 use crate::disk::remove_tree;
-use crate::domain::preview::{SandboxLevel, Stage};
+use crate::domain::preview::{Platform, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::error::{Code, Context, Error, Result};
 use crate::git::{Change, Changed};
@@ -57,6 +57,10 @@ impl Stages<'_> {
             () = self.cancel.cancelled() => return Err(cancelled()),
         };
         let Some(mut lease) = taken else {
+            if let Some(why) = self.app.bundlers.unfit(spot) {
+                let note = format!("no warm bundler is kept for this project: {why}");
+                self.log.note(note).await;
+            }
             return Ok(Warm::Absent);
         };
         let why = match self.warm_stages(&mut lease, project, level).await {
@@ -269,6 +273,7 @@ fn shown(facts: &Facts) -> String {
         Some(entry) => format!(
             "react-native bundle --platform {platform} --dev false --entry-file {entry} (warm)"
         ),
+        None if platform == Platform::Web => "expo export --platform web (warm)".to_owned(),
         None => format!("expo export --platform {platform} --no-bytecode (warm)"),
     }
 }

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::{Kept, Pool, Spot};
 use crate::bundle::warm::bundler::Bundler;
+use crate::clock::Timestamp;
 
 /// A bundler that works for one build. Dropped without [`Lease::keep`], it is
 /// ended: whoever did not come to the end of a build has left it half done.
@@ -82,15 +83,16 @@ impl<B: Kept> Place<B> {
         self.number
     }
 
+    /// Puts the bundler that has come up into its place.
     pub fn fill(mut self, bundler: B) {
         self.filled = true;
+        self.pool.inner.table().unfit.remove(&self.spot);
         self.pool.inner.put(self.spot, Box::new(bundler));
     }
 
-    /// No bundler can be made for `key`.
-    pub fn unfit(self, key: &str) {
-        let mut table = self.pool.inner.table();
-        table.unfit.insert(self.spot, key.to_owned());
+    /// No bundler could be made for `key`.
+    pub fn unfit(self, key: &str, why: String, now: Timestamp) {
+        self.pool.inner.table().mark(self.spot, key, why, now);
     }
 }
 

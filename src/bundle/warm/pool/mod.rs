@@ -18,12 +18,20 @@ use tokio_util::task::TaskTracker;
 pub use lease::{Lease, Place};
 
 use super::bundler::Bundler;
+use crate::clock::Timestamp;
 use crate::config::WarmLimits;
 use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
 
 /// How often idle bundlers are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
+
+/// When a project for which no bundler could be made is tried again. Each
+/// failure doubles it: most have a cause that stays until the project changes,
+/// but a machine short of memory, or a process that somebody has killed, is no
+/// fault of the project.
+const TRY_AGAIN: Duration = Duration::from_mins(5);
+const LONGEST_WAIT: Duration = Duration::from_hours(6);
 
 /// What a bundler is for: there is one at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,9 +82,18 @@ struct Inner<B> {
 
 struct Table<B> {
     slots: HashMap<Spot, Slot<B>>,
-    /// What a bundler could not be made for. It is not tried again until the
-    /// project's configuration or dependencies change.
-    unfit: HashMap<Spot, String>,
+    /// What a bundler could not be made for.
+    unfit: HashMap<Spot, Unfit>,
+}
+
+/// Why a project has no bundler.
+struct Unfit {
+    /// With another configuration or other dependencies it may have one.
+    key: String,
+    why: String,
+    failures: u32,
+    /// It is tried again then.
+    until: Timestamp,
 }
 
 enum Slot<B> {
@@ -143,15 +160,17 @@ impl<B: Kept> Pool<B> {
 
     /// A place for a new bundler of `spot`, made by giving up the one that was
     /// not needed for longest if need be. `None` when there is one already, no
-    /// room, or a bundler was unfit for `key` before.
+    /// room, or none could be made for `key` lately.
     #[must_use]
-    pub fn place(&self, spot: Spot, key: &str) -> Option<Place<B>> {
+    pub fn place(&self, spot: Spot, key: &str, now: Timestamp) -> Option<Place<B>> {
         let limits = &self.inner.limits;
         if limits.count == 0 || self.inner.closing.is_cancelled() {
             return None;
         }
         let mut table = self.inner.table();
-        if table.slots.contains_key(&spot) || table.unfit.get(&spot).is_some_and(|u| u == key) {
+        let unfit = table.unfit.get(&spot);
+        let lately = unfit.is_some_and(|unfit| unfit.key == key && now < unfit.until);
+        if lately || table.slots.contains_key(&spot) {
             return None;
         }
         let short = memory_available().is_some_and(|free| free < limits.memory_bytes);
@@ -180,6 +199,13 @@ impl<B: Kept> Pool<B> {
     #[must_use]
     pub fn is_ready(&self, spot: Spot) -> bool {
         matches!(self.inner.table().slots.get(&spot), Some(Slot::Idle(..)))
+    }
+
+    /// Why no bundler could be made for `spot` when it was last tried.
+    #[must_use]
+    pub fn unfit(&self, spot: Spot) -> Option<String> {
+        let table = self.inner.table();
+        table.unfit.get(&spot).map(|unfit| unfit.why.clone())
     }
 
     /// How many there are, those starting included.
@@ -298,6 +324,20 @@ impl<B: Kept> Inner<B> {
 }
 
 impl<B> Table<B> {
+    /// Remembers why there is no bundler for `spot`, and for how long.
+    fn mark(&mut self, spot: Spot, key: &str, why: String, now: Timestamp) {
+        let before = self.unfit.get(&spot).filter(|unfit| unfit.key == key);
+        let failures = before.map_or(0, |unfit| unfit.failures);
+        let wait = TRY_AGAIN.saturating_mul(1 << failures.min(16));
+        let unfit = Unfit {
+            key: key.to_owned(),
+            why,
+            failures: failures + 1,
+            until: now.after(wait.min(LONGEST_WAIT)),
+        };
+        self.unfit.insert(spot, unfit);
+    }
+
     /// The idle bundler that was not needed for longest.
     fn oldest(&self) -> Option<Spot> {
         self.slots

@@ -6,6 +6,7 @@ use super::*;
 
 const MEMORY: u64 = 1 << 20;
 const IDLE: Duration = Duration::from_mins(1);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// What the test sees of one.
 #[derive(Clone, Default)]
@@ -48,8 +49,12 @@ fn spot(project: i64) -> Spot {
 }
 
 fn fill(pool: &Pool<Seen>, project: i64) -> Seen {
+    fill_at(pool, project, NOW)
+}
+
+fn fill_at(pool: &Pool<Seen>, project: i64, now: Timestamp) -> Seen {
     let seen = Seen::default();
-    let place = pool.place(spot(project), "key").expect("a place");
+    let place = pool.place(spot(project), "key", now).expect("a place");
     place.fill(seen.clone());
     seen
 }
@@ -57,27 +62,55 @@ fn fill(pool: &Pool<Seen>, project: i64) -> Seen {
 #[tokio::test]
 async fn a_place_is_given_once_and_is_free_again_after_a_failure() {
     let pool = pool(2);
-    let place = pool.place(spot(1), "key").unwrap();
-    assert!(pool.place(spot(1), "key").is_none());
+    let place = pool.place(spot(1), "key", NOW).unwrap();
+    assert!(pool.place(spot(1), "key", NOW).is_none());
     assert!(pool.take(spot(1)).await.is_none());
     drop(place);
     assert_eq!(pool.count(), 0);
-    pool.place(spot(1), "key").unwrap().unfit("key");
-    assert!(pool.place(spot(1), "key").is_none());
-    assert!(pool.place(spot(1), "another key").is_some());
+    pool.place(spot(1), "key", NOW)
+        .unwrap()
+        .unfit("key", "why".to_owned(), NOW);
+    assert!(pool.place(spot(1), "key", NOW).is_none());
+    assert!(pool.place(spot(1), "another key", NOW).is_some());
     pool.settled().await;
 }
 
 #[tokio::test]
-async fn there_are_never_more_than_allowed() {
-    assert!(pool(0).place(spot(1), "key").is_none());
+async fn one_that_could_not_be_made_is_tried_again_ever_seldomer() {
     let pool = pool(2);
-    let _one = pool.place(spot(1), "key").unwrap();
-    let _two = pool.place(spot(2), "key").unwrap();
-    assert!(pool.place(spot(3), "key").is_none());
+    let (mut now, mut waited) = (NOW, Vec::new());
+    for _ in 0..9 {
+        let place = pool.place(spot(1), "key", now).expect("its time has come");
+        place.unfit("key", "too large".to_owned(), now);
+        assert_eq!(pool.unfit(spot(1)).as_deref(), Some("too large"));
+        let mut minutes = 0;
+        while pool.place(spot(1), "key", now).is_none() {
+            now = now.after(Duration::from_mins(5));
+            minutes += 5;
+        }
+        waited.push(minutes);
+    }
+    assert_eq!(waited, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
+    // Once there was one, it begins anew.
+    fill_at(&pool, 1, now);
+    assert_eq!(pool.unfit(spot(1)), None);
+    pool.forget(ProjectId(1));
+    let place = pool.place(spot(1), "key", now).expect("a place");
+    place.unfit("key", "killed".to_owned(), now);
+    assert!(pool.place(spot(1), "key", now.after(TRY_AGAIN)).is_some());
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn there_are_never_more_than_allowed() {
+    assert!(pool(0).place(spot(1), "key", NOW).is_none());
+    let pool = pool(2);
+    let _one = pool.place(spot(1), "key", NOW).unwrap();
+    let _two = pool.place(spot(2), "key", NOW).unwrap();
+    assert!(pool.place(spot(3), "key", NOW).is_none());
     pool.forget(ProjectId(1));
     pool.close().await;
-    assert!(pool.place(spot(4), "key").is_none());
+    assert!(pool.place(spot(4), "key", NOW).is_none());
 }
 
 #[tokio::test]
@@ -103,7 +136,7 @@ async fn one_at_work_stays_however_long_it_takes() {
     let lease = pool.take(spot(1)).await.expect("it is there");
     pool.look(Instant::now() + IDLE * 10);
     // Nor does it make room for another project's.
-    assert!(pool.place(spot(2), "key").is_none());
+    assert!(pool.place(spot(2), "key", NOW).is_none());
     assert!(!seen.has_ended());
     lease.keep();
     assert!(pool.is_ready(spot(1)));
@@ -131,7 +164,7 @@ async fn the_one_that_was_not_needed_for_longest_makes_room() {
     let pool = pool(2);
     let (first, second) = (fill(&pool, 1), fill(&pool, 2));
     pool.take(spot(1)).await.expect("it is there").keep();
-    let _place = pool.place(spot(3), "key").expect("room");
+    let _place = pool.place(spot(3), "key", NOW).expect("room");
     assert!(pool.is_ready(spot(1)) && !pool.is_ready(spot(2)));
     pool.close().await;
     assert!(first.has_ended() && second.has_ended());
