@@ -49,6 +49,25 @@
     }
   };
 
+  // Bytecode is compiled after the build, in the background, if at all.
+  const bytecodeTries = 24;
+  const bytecodePause = 5000;
+  const offerBytecode = (preview, query, tries) => {
+    if (preview.bytecode) {
+      byId("bytecode").href = `${prefix}/api/v1/preview/bytecode/${preview.job_id}${query}`;
+      byId("bytecode").textContent = `Download Hermes bytecode (version ${preview.bytecode.version})`;
+      byId("bytecode").hidden = false;
+    } else if (!isWeb && tries < bytecodeTries) {
+      setTimeout(async () => {
+        const address = `${prefix}/api/v1/preview/status/${preview.job_id}${query}`;
+        const answer = await fetch(address).catch(() => null);
+        if (answer?.ok) {
+          offerBytecode(await answer.json(), query, tries + 1);
+        }
+      }, bytecodePause);
+    }
+  };
+
   const finish = (preview, access) => {
     if (preview.status !== "success") {
       return;
@@ -56,6 +75,7 @@
     const query = `?access=${encodeURIComponent(access)}`;
     byId("download").href = `${prefix}/api/v1/preview/download/${preview.job_id}${query}`;
     byId("download").hidden = false;
+    offerBytecode(preview, query, 0);
     if (isWeb) {
       const address = `${prefix}/p/${preview.job_id}/${query}`;
       byId("open").href = address;

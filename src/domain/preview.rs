@@ -272,4 +272,10 @@ impl Preview {
     pub fn is_asked_for(&self) -> bool {
         self.requested_by != UserId::SERVER
     }
+
+    /// Whether it has a bundle whose life is not over.
+    #[must_use]
+    pub fn lives(&self, now: Timestamp) -> bool {
+        self.bundle.as_ref().is_some_and(|b| b.expires_at > now)
+    }
 }

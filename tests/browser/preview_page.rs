@@ -126,6 +126,19 @@ async fn a_link_leads_to_a_site_built_by_the_real_worker() {
     browser
         .until("document.querySelector('#log').textContent.includes('checkout')")
         .await;
+
+    // Another link to it needs no press of a button.
+    let another = world.token("latest", "web").await;
+    let page = world.server.url(&format!("/t/{another}"));
+    browser.goto(&page).await;
+    browser
+        .until("document.querySelector('#state').textContent === 'Ready'")
+        .await;
+    browser.enter("#screen").await;
+    browser
+        .until("document.querySelector('#proof').textContent === 'it runs'")
+        .await;
+    browser.leave().await;
     browser.close().await;
     world.server.stop().await;
 }

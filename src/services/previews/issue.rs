@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::request::build_key;
 use crate::app::App;
 use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
@@ -70,7 +71,8 @@ pub(super) async fn resolve(app: &App, project: &Project, git_ref: &str) -> Resu
 pub struct TokenView {
     pub token: PreviewToken,
     pub project: Project,
-    /// Whether its build has been asked for.
+    /// Whether its build has been asked for, with this token or another: to ask
+    /// again starts nothing.
     pub started: bool,
 }
 
@@ -80,16 +82,35 @@ pub struct TokenView {
 /// As [`super::request::build`].
 pub async fn view(app: &App, text: &str) -> Result<TokenView> {
     let (token, project) = admit(app, text).await?;
-    let started = app
-        .store
-        .preview_by_token(&auth::digest_of(text))
-        .await?
-        .is_some();
+    let bound = app.store.preview_by_token(&auth::digest_of(text)).await?;
+    let started = bound.is_some() || is_built(app, &token, &project).await?;
     Ok(TokenView {
         token,
         project,
         started,
     })
+}
+
+/// Whether what the token names now is built already, or about to be for
+/// somebody else: the link is one to a preview that is there.
+async fn is_built(app: &App, token: &PreviewToken, project: &Project) -> Result<bool> {
+    let resolved = match resolve(app, project, &token.git_ref).await {
+        Ok(resolved) => resolved,
+        // Whoever asks for the build is told.
+        Err(error) if error.code == Code::RefNotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let key = build_key(app, project, &resolved.commit, token.platform);
+    let found = app.store.preview_by_build_key(&key).await?;
+    Ok(found.is_some_and(|found| {
+        let preview = found.value;
+        if preview.status.is_final() {
+            preview.lives(app.clock.now())
+        } else {
+            // What is built ahead is begun anew for the first who asks.
+            preview.is_asked_for()
+        }
+    }))
 }
 
 /// The token's content and project, if the one it was issued to may still

@@ -196,8 +196,7 @@ pub async fn begin(
 
 /// Whether a request would be answered with it.
 fn serves(preview: &Preview, now: crate::clock::Timestamp) -> bool {
-    let lives = preview.bundle.as_ref().is_some_and(|b| b.expires_at > now);
-    !preview.status.is_final() || lives
+    !preview.status.is_final() || preview.lives(now)
 }
 
 /// Ends the row of a build that came to nothing before it began.

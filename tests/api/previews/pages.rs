@@ -41,6 +41,27 @@ async fn the_page_shows_its_preview_and_starts_nothing() {
 }
 
 #[tokio::test]
+async fn a_new_link_to_what_is_built_leads_there_and_to_a_failure_does_not() {
+    let world = World::new().await;
+    let leads = async || {
+        let token = world.token("latest", "web").await;
+        let html = page(&world, &token).await.text();
+        html.contains("data-started=\"true\"")
+    };
+    assert!(!leads().await, "nobody has asked");
+    world.build("latest", "web").await;
+    assert!(leads().await, "it is under way");
+    world.fail(&world.claim().await).await;
+    assert!(!leads().await, "the button tries again");
+    world.web(&[("dist/index.html", b"<p>")]).await;
+    assert!(leads().await);
+    world.upload("a newer commit").await;
+    assert!(!leads().await);
+    assert_eq!(world.queued().await, 0, "looking starts nothing");
+    world.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_projects_name_is_text_on_its_page() {
     let world = World::new().await;
     let path = format!("/projects/{}", world.project);
