@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::clock::{Random, SystemClock, SystemEntropy};
 use crate::config::{Config, LogFormat, Report, Sources};
 use crate::data_dir::DataDir;
+use crate::domain::preview::SandboxLevel;
 use crate::error::{Error, Result};
 use crate::http::extract::client::phone_url;
 use crate::http::server::{self, Limits, listen};
@@ -163,12 +164,7 @@ fn announce(app: &App, first_admin: &FirstAdmin) {
     lines.extend([
         format!("  API      {here}/api/docs"),
         format!("  data     {}", app.data.root().display()),
-        format!(
-            "  sandbox  {}",
-            app.sandbox
-                .level()
-                .map_or("none: builds are refused", |level| level.as_str())
-        ),
+        format!("  sandbox  {}", sandbox(app)),
     ]);
     match first_admin {
         FirstAdmin::Exists => {}
@@ -189,6 +185,26 @@ fn announce(app: &App, first_admin: &FirstAdmin) {
         LogFormat::Json => output::print_aside(text),
     }
     tracing::info!(address = app.base_url(), store = app.store.name(), "ready");
+}
+
+/// The level of the sandbox, and what it leaves open.
+fn sandbox(app: &App) -> &str {
+    if app.sandbox.level() == Some(SandboxLevel::None) {
+        let warning = if app.config.server.local_dev_mode {
+            "none. Warning: builds are not walled off (SANDBOX=none); every project's code can do \
+             whatever this server can"
+        } else {
+            "none. Warning: builds are not walled off (SANDBOX=none); the code of a project that is \
+             marked as trusted can do whatever this server can"
+        };
+        tracing::warn!("sandbox {warning}");
+        return warning;
+    }
+    match (app.sandbox.level(), app.sandbox.remark()) {
+        (None, _) => "none: builds are refused; hivesync health says why",
+        (Some(_), Some(remark)) => remark,
+        (Some(level), None) => level.as_str(),
+    }
 }
 
 /// Tells systemd, where it listens.

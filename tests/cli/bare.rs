@@ -49,6 +49,25 @@ async fn the_banner_tells_where_to_look() {
     server.stop();
 }
 
+#[test]
+fn the_banner_warns_of_builds_without_walls() {
+    let home = Home::new();
+    let mut command = home.command(&["serve"]);
+    command.env("SANDBOX", "none");
+    let mut server = Serving::start(command);
+    let told = server
+        .banner
+        .iter()
+        .find(|line| line.starts_with("  sandbox"))
+        .cloned()
+        .unwrap_or_else(|| server.wait_for("  sandbox"));
+    assert!(
+        told.contains("Warning: builds are not walled off"),
+        "{told}"
+    );
+    server.stop();
+}
+
 #[tokio::test]
 async fn json_logs_are_lines_of_json_and_keep_secrets_out() {
     let home = Home::new();
