@@ -1,108 +1,52 @@
-//! Follows builds by their server-sent events, with a bar for each.
+//! Follows builds by their server-sent events, with a bar for each, through
+//! whatever happens to the server meanwhile.
 
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::events::EventParser;
+use super::outcome::{Outcome, StatusEvent};
 use super::output::print_aside;
-use crate::config::Secret;
-use crate::domain::preview::{BuildError, Platform, PreviewStatus, Stage};
+use super::requested::Requested;
+use crate::domain::preview::{Platform, PreviewStatus};
 use crate::error::{Code, Error, Result};
 
-/// How often a broken stream is taken up again before giving up.
-const RECONNECTS: u32 = 5;
-
-/// What the status events hold, as far as it is shown.
-#[derive(Deserialize)]
-struct StatusEvent {
-    commit: String,
-    status: PreviewStatus,
-    stage: Option<Stage>,
-    /// 0.0 to 1.0.
-    progress: f64,
-    size: Option<u64>,
-    warm: Option<bool>,
-    created_at: crate::clock::Timestamp,
-    started_at: Option<crate::clock::Timestamp>,
-    completed_at: Option<crate::clock::Timestamp>,
-    error: Option<BuildError>,
-}
-
-/// How a build ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// What was built.
-    pub commit: String,
-    status: PreviewStatus,
-    /// From the request to the end.
-    seconds: Option<f64>,
-    /// How much of that no build slot was free.
-    #[serde(skip)]
-    queued_seconds: f64,
-    /// Whether it had ended before it was asked for.
-    #[serde(skip)]
-    was_ready: bool,
-    size: Option<u64>,
-    warm: Option<bool>,
-    error: Option<BuildError>,
-}
-
-impl Outcome {
-    #[must_use]
-    pub fn succeeded(&self) -> bool {
-        self.status == PreviewStatus::Success
-    }
-
-    /// The end in one line for a person.
-    #[must_use]
-    pub fn sentence(&self, platform: Platform, job: &str) -> String {
-        let took = match self.seconds {
-            _ if self.was_ready => ", built before".to_owned(),
-            Some(s) if self.queued_seconds >= 1.0 => {
-                format!(" in {s:.1} s, {:.1} s of it queued", self.queued_seconds)
-            }
-            Some(s) => format!(" in {s:.1} s"),
-            None => String::new(),
-        };
-        match (self.status, &self.error) {
-            (PreviewStatus::Success, _) => {
-                let size = self
-                    .size
-                    .map_or_else(String::new, |b| format!(", {}", indicatif::HumanBytes(b)));
-                let warm = if self.warm == Some(true) && !self.was_ready {
-                    ", warm"
-                } else {
-                    ""
-                };
-                format!("✓ {platform}: ready{took}{size}{warm} (job {job})")
-            }
-            (status, Some(e)) => {
-                format!(
-                    "✗ {platform}: {} ({}: {}) (job {job})",
-                    status.as_str(),
-                    e.code,
-                    e.message
-                )
-            }
-            (status, None) => format!("✗ {platform}: {} (job {job})", status.as_str()),
-        }
-    }
-}
+/// Before a broken stream is taken up again; doubled with every failure, and
+/// from the start again once the server has answered.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The server says something four times as often: a stream that is silent for
+/// this long leads nowhere.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// The bars of all builds that are followed together.
 pub struct Bars {
     multi: MultiProgress,
     /// Where there is no terminal, a line for each stage instead.
     lines: bool,
+    /// Whether anybody wants to read words.
+    words: bool,
+}
+
+/// A build that is followed, and what of it was seen.
+struct Followed<'a> {
+    bar: ProgressBar,
+    platform: Platform,
+    job: &'a str,
+    /// The last event's, to go on after it.
+    last_id: Option<String>,
+    shown: Option<PreviewStatus>,
+    /// Whether the server has been told not to answer.
+    lost: bool,
 }
 
 impl Bars {
-    /// `bars` draws on the terminal; `lines` allows plain lines without one.
+    /// `bars` draws on the terminal; `words` allows lines of text.
     #[must_use]
-    pub fn new(bars: bool, lines: bool) -> Self {
+    pub fn new(bars: bool, words: bool) -> Self {
         let target = if bars {
             ProgressDrawTarget::stderr()
         } else {
@@ -110,107 +54,136 @@ impl Bars {
         };
         Self {
             multi: MultiProgress::with_draw_target(target),
-            lines: lines && !bars,
+            lines: words && !bars,
+            words,
         }
     }
 
-    /// Waits for the end of one build.
+    /// Waits for the end of one build. A server that does not answer for a
+    /// while, because it is started anew or the network is down, is asked again
+    /// until it does: how long that may take is for the caller to say.
     ///
     /// # Errors
-    /// What the server answers, or `DEPENDENCY_FAILURE` when the stream broke
-    /// again and again.
-    pub async fn follow(
-        &self,
-        client: &Client,
-        platform: Platform,
-        job: &str,
-        access: &Secret,
-        estimated_seconds: u32,
-    ) -> Result<Outcome> {
+    /// What the server answers that no further try can change.
+    pub(super) async fn follow(&self, client: &Client, request: &Requested) -> Result<Outcome> {
+        let estimate = request.estimated_seconds;
         let bar = self.multi.add(ProgressBar::new(100));
         bar.set_style(style());
-        bar.set_prefix(platform.as_str());
-        bar.set_message(format!("queued (about {estimated_seconds} s)"));
+        bar.set_prefix(request.platform.as_str());
+        bar.set_message(format!("queued (about {estimate} s)"));
         bar.enable_steady_tick(Duration::from_millis(120));
-
-        let client = client.with_token(access.clone());
-        let mut last_id: Option<String> = None;
-        let mut shown = None;
-        for _ in 0..=RECONNECTS {
-            let mut request = client.request(Method::GET, &format!("/preview/events/{job}"));
-            if let Some(id) = &last_id {
-                request = request.header("last-event-id", id);
+        let mut followed = Followed {
+            bar,
+            platform: request.platform,
+            job: &request.job_id,
+            last_id: None,
+            shown: None,
+            lost: false,
+        };
+        let client = client.with_token(request.access.clone());
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.listen(&client, &mut followed, &mut pause).await {
+                Ok(Some((event, at_once))) => {
+                    followed.bar.finish_and_clear();
+                    let mut outcome = Outcome::of(event);
+                    outcome.was_ready = at_once && estimate == 0;
+                    return Ok(outcome);
+                }
+                // A server that stops ends its streams, and proxies end all of
+                // them sooner or later.
+                Ok(None) => {}
+                Err(error) if passes(&error) => self.lose(&mut followed, &error),
+                Err(error) => return Err(error),
             }
-            let mut response = client.send(request).await?;
-            let mut events = EventParser::default();
-            while let Ok(Some(chunk)) = response.chunk().await {
-                for event in events.push(&chunk) {
-                    last_id = event.id.or(last_id);
-                    let Ok(status) = serde_json::from_str::<StatusEvent>(&event.data) else {
-                        continue;
-                    };
-                    let at_once = shown.is_none();
-                    self.show(&bar, platform, &status, &mut shown);
-                    if status.status.is_final() {
-                        bar.finish_and_clear();
-                        let mut outcome = outcome(status);
-                        outcome.was_ready = at_once && estimated_seconds == 0;
-                        return Ok(outcome);
-                    }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Shows what one stream says, up to its end. Answers the build's last
+    /// event, and whether it was the first to be seen.
+    async fn listen(
+        &self,
+        client: &Client,
+        followed: &mut Followed<'_>,
+        pause: &mut Duration,
+    ) -> Result<Option<(StatusEvent, bool)>> {
+        let path = format!("/preview/events/{}", followed.job);
+        let mut request = client.request(Method::GET, &path);
+        if let Some(id) = &followed.last_id {
+            request = request.header("last-event-id", id);
+        }
+        let answer = tokio::time::timeout(SILENCE, client.send(request)).await;
+        let mut response = answer.map_err(|_| {
+            let text = format!("{} does not answer", client.server());
+            Error::new(Code::DependencyFailure, text)
+        })??;
+        let mut events = EventParser::default();
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(SILENCE, response.chunk()).await {
+            for event in events.push(&chunk) {
+                followed.last_id = event.id.or(followed.last_id.take());
+                let Ok(status) = serde_json::from_str::<StatusEvent>(&event.data) else {
+                    continue;
+                };
+                *pause = FIRST_PAUSE;
+                let at_once = followed.shown.is_none();
+                self.show(followed, &status);
+                if status.status.is_final() {
+                    return Ok(Some((status, at_once)));
                 }
             }
         }
-        Err(Error::new(
-            Code::DependencyFailure,
-            format!(
-                "the event stream of {job} broke {RECONNECTS} times; ask again with: GET /api/v1/preview/status/{job}"
-            ),
-        ))
+        Ok(None)
     }
 
-    fn show(
-        &self,
-        bar: &ProgressBar,
-        platform: Platform,
-        event: &StatusEvent,
-        shown: &mut Option<PreviewStatus>,
-    ) {
+    fn show(&self, followed: &mut Followed<'_>, event: &StatusEvent) {
+        if std::mem::take(&mut followed.lost) {
+            self.say(followed, "the server answers again");
+        }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "0 to 100"
         )]
-        bar.set_position((event.progress.clamp(0.0, 1.0) * 100.0).round() as u64);
+        let percent = (event.progress.clamp(0.0, 1.0) * 100.0).round() as u64;
+        followed.bar.set_position(percent);
         let stage = match event.stage {
             Some(stage) if !event.status.is_final() => stage.as_str(),
             _ => event.status.as_str(),
         };
-        bar.set_message(stage.to_owned());
-        if self.lines && *shown != Some(event.status) {
-            print_aside(format_args!(
-                "{platform}: {stage} {:.0}%",
-                event.progress * 100.0
-            ));
+        followed.bar.set_message(stage.to_owned());
+        if self.lines && followed.shown != Some(event.status) {
+            self.say(followed, &format!("{stage} {percent}%"));
         }
-        *shown = Some(event.status);
+        followed.shown = Some(event.status);
+    }
+
+    /// Says once that the server is gone; the bar goes on to show it.
+    fn lose(&self, followed: &mut Followed<'_>, error: &Error) {
+        followed.bar.set_message("no answer, trying again");
+        if !std::mem::replace(&mut followed.lost, true) {
+            self.say(followed, &format!("trying again: {}", error.message));
+        }
+    }
+
+    fn say(&self, followed: &Followed<'_>, text: &str) {
+        let line = format!("{}: {text}", followed.platform);
+        if self.lines {
+            print_aside(line);
+        } else if self.words {
+            // Above the bars; a terminal that is gone reads nothing.
+            let _ = self.multi.println(line);
+        }
     }
 }
 
-fn outcome(event: StatusEvent) -> Outcome {
-    Outcome {
-        commit: event.commit,
-        status: event.status,
-        seconds: event
-            .completed_at
-            .map(|end| end.since(event.created_at).as_secs_f64()),
-        was_ready: false,
-        queued_seconds: event
-            .started_at
-            .map_or(0.0, |start| start.since(event.created_at).as_secs_f64()),
-        size: event.size,
-        warm: event.warm,
-        error: event.error,
-    }
+/// Whether it is worth asking again.
+fn passes(error: &Error) -> bool {
+    matches!(
+        error.code,
+        Code::DependencyFailure | Code::InternalError | Code::RateLimitExceeded
+    )
 }
 
 fn style() -> ProgressStyle {
@@ -218,72 +191,4 @@ fn style() -> ProgressStyle {
         "{prefix:>8} {bar:28.yellow/blue} {percent:>3}% {msg} {elapsed:.dim}",
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// One server-sent event (WHATWG HTML, "Server-sent events").
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Event {
-    id: Option<String>,
-    data: String,
-}
-
-/// Cuts a byte stream into events.
-#[derive(Default)]
-struct EventParser {
-    line: Vec<u8>,
-    event: Event,
-}
-
-impl EventParser {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
-        let mut events = Vec::new();
-        for byte in bytes {
-            if *byte != b'\n' {
-                self.line.push(*byte);
-                continue;
-            }
-            let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
-            let line = line.trim_end_matches('\r');
-            if line.is_empty() {
-                let event = std::mem::take(&mut self.event);
-                if !event.data.is_empty() {
-                    events.push(event);
-                }
-                continue;
-            }
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match field {
-                "id" => self.event.id = Some(value.to_owned()),
-                "data" => {
-                    if !self.event.data.is_empty() {
-                        self.event.data.push('\n');
-                    }
-                    self.event.data.push_str(value);
-                }
-                // Comments (an empty field), event names and retry times.
-                _ => {}
-            }
-        }
-        events
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_are_cut_wherever_the_chunks_end() {
-        let stream =
-            b": hello\n\nid: 7\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\nevent: x\ndata: two\n\n";
-        for split in 0..stream.len() {
-            let mut parser = EventParser::default();
-            let mut events = parser.push(&stream[..split]);
-            events.extend(parser.push(&stream[split..]));
-            let data: Vec<_> = events.iter().map(|e| e.data.as_str()).collect();
-            assert_eq!(data, ["{\"a\":\n1}", "two"], "split at {split}");
-            assert_eq!(events[0].id.as_deref(), Some("7"));
-        }
-    }
 }

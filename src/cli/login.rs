@@ -121,9 +121,7 @@ pub fn read_password(file: Option<&Path>) -> Result<Secret> {
                 .or_internal("read the password")?;
             text
         }
-        Some(path) => {
-            std::fs::read_to_string(path).or_internal(&format!("read {}", path.display()))?
-        }
+        Some(path) => read_file("password_file", path)?,
         None if std::io::stdin().is_terminal() => dialoguer::Password::new()
             .with_prompt("Password")
             .interact()
@@ -136,6 +134,15 @@ pub fn read_password(file: Option<&Path>) -> Result<Secret> {
         }
     };
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// A file that the command line names.
+///
+/// # Errors
+/// `INVALID_INPUT` for `field` when it cannot be read.
+pub fn read_file(field: &str, path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|e| Error::invalid(field, format!("cannot read {}: {e}", path.display())))
 }
 
 /// `$XDG_CONFIG_HOME`, else `~/.config` (XDG Base Directory Specification).

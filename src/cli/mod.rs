@@ -1,18 +1,20 @@
 //! The command line: one binary, a file for each verb.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 no longer waited for;
-//! `health` answers 0, 1 or 2 for ok, degraded and fail.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 124 not ended in time, 130 no
+//! longer waited for; `health` answers 0, 1 or 2 for ok, degraded and fail.
 
 pub mod admin;
 pub mod client;
 pub mod config;
 pub mod credentials;
+mod events;
 pub mod follow;
 pub mod health;
 pub mod logging;
 pub mod login;
 pub mod manual;
 pub mod operator;
+mod outcome;
 pub mod output;
 pub mod pack;
 pub mod preview;
@@ -20,6 +22,7 @@ mod project;
 pub mod qr;
 mod requested;
 pub mod serve;
+mod upload;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -22,12 +22,7 @@ pub struct Packed {
 /// `.gitignore` and `.hivesyncignore` name, `.git`, `node_modules`, and
 /// everything that is not a file or a symbolic link.
 pub fn pack(folder: &Path, archive: &mut File) -> Result<Packed> {
-    let folder = folder.canonicalize().map_err(|e| {
-        Error::invalid(
-            "path",
-            format!("cannot open the folder {}: {e}", folder.display()),
-        )
-    })?;
+    let folder = open_folder(folder)?;
     let mut packed = Packed { files: 0, bytes: 0 };
     let gzip = GzEncoder::new(BufWriter::new(archive), Compression::fast());
     let mut tar = tar::Builder::new(gzip);
@@ -69,6 +64,18 @@ pub fn pack(folder: &Path, archive: &mut File) -> Result<Packed> {
         .and_then(|mut w| w.flush())
         .or_internal("finish the archive")?;
     Ok(packed)
+}
+
+/// The folder's full path.
+pub(super) fn open_folder(path: &Path) -> Result<PathBuf> {
+    let refused =
+        |why: String| Error::invalid("path", format!("cannot open {}: {why}", path.display()));
+    let full = path.canonicalize().map_err(|e| refused(e.to_string()))?;
+    if full.is_dir() {
+        Ok(full)
+    } else {
+        Err(refused("it is a file; name the project's folder".into()))
+    }
 }
 
 /// An entry for the folder itself: it tells the server that a single folder in

@@ -3,29 +3,31 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
 use super::credentials::Credentials;
-use super::follow::{self, Outcome};
+use super::follow;
+use super::outcome::Outcome;
 use super::output::{print as tell, print_aside};
 use super::project::{self, Project, Wanted};
 use super::requested::Requested;
-use super::{login, pack, qr};
+use super::upload::Archive;
+use super::{login, qr};
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Code, Context, Error, Result};
 
 /// The exit code of what a person interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
+/// That of what took too long, as `timeout` of the coreutils has it.
+const TOOK_TOO_LONG: u8 = 124;
 
 #[derive(Args, Debug)]
 pub struct PreviewArgs {
@@ -53,6 +55,9 @@ pub struct PreviewArgs {
     /// Print URLs and job ids and do not wait for the builds
     #[arg(long)]
     no_wait: bool,
+    /// Wait for the builds no longer than this (exit code 124); the server builds on
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    timeout: u64,
     /// Print no QR codes
     #[arg(long)]
     no_qr: bool,
@@ -65,30 +70,29 @@ fn parse_platform(text: &str) -> std::result::Result<Platform, String> {
     Platform::parse(text).ok_or_else(|| "one of ios, android and web".to_owned())
 }
 
-#[derive(Deserialize)]
-struct ArchiveAnswer {
-    commit: String,
-    #[serde(rename = "ref")]
-    git_ref: String,
-}
-
 /// Succeeds when every preview that was waited for does.
 pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
     let client = connect(&args)?;
+    // First: nothing is made on the server for a folder that cannot be sent.
+    let archive = match args.git_ref {
+        None => Some(Archive::of(&args.path).await?),
+        Some(_) => None,
+    };
     let wanted = Wanted {
         project: args.project.as_deref(),
         folder: &args.path,
-        make: args.git_ref.is_none(),
+        make: archive.is_some(),
     };
     let project = project::find(&client, &wanted).await?;
-    let source = source(&client, &project, &args).await?;
+    let source = source(&client, &project, archive, &args).await?;
     let mut requested = Vec::new();
     for platform in platforms(&project, &args) {
         requested.push(request(&client, &project, &source, platform).await?);
     }
     if !args.no_wait {
-        let Some(outcomes) = wait(&client, &requested, &args).await? else {
-            return Ok(ExitCode::from(INTERRUPTED));
+        let outcomes = match wait(&client, &requested, &args).await? {
+            Waited::Ended(outcomes) => outcomes,
+            Waited::Left(code) => return Ok(ExitCode::from(code)),
         };
         for (request, outcome) in requested.iter_mut().zip(outcomes) {
             request.outcome = Some(outcome);
@@ -106,8 +110,7 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
             request.saved_as = Some(request.save(&client, folder).await?);
         }
     }
-    let server = client.server();
-    print(&args, server, &project, &source.git_ref, &requested)?;
+    print(&args, &client, &project, &source.git_ref, &requested)?;
     Ok(if requested.iter().all(Requested::succeeded) {
         ExitCode::SUCCESS
     } else {
@@ -132,17 +135,28 @@ struct Source {
 }
 
 /// Uploads the folder, or brings the linked repository up to date.
-async fn source(client: &Client, project: &Project, args: &PreviewArgs) -> Result<Source> {
-    if let Some(name) = &args.git_ref {
+async fn source(
+    client: &Client,
+    project: &Project,
+    archive: Option<Archive>,
+    args: &PreviewArgs,
+) -> Result<Source> {
+    let Some(archive) = archive else {
         if project.is_linked() {
             fetch(client, project, args).await;
         }
         return Ok(Source {
-            git_ref: name.clone(),
+            git_ref: args.git_ref.clone().unwrap_or_default(),
             commit: None,
         });
-    }
-    let upload = upload(client, project.id, &args.path).await?;
+    };
+    let upload = match archive.send(client, project.id).await {
+        Ok(upload) => upload,
+        Err(error) => {
+            project.unmake(client).await;
+            return Err(error);
+        }
+    };
     let short: String = upload.commit.chars().take(10).collect();
     args.say(format_args!(
         "Uploaded {} to project {} as commit {short}.",
@@ -185,37 +199,40 @@ async fn request(
     }
 }
 
+/// How the waiting came out.
+enum Waited {
+    Ended(Vec<Outcome>),
+    /// Somebody wanted to wait no longer; the exit code.
+    Left(u8),
+}
+
 /// Follows the builds to their ends, in the order in which they were
-/// requested; `None` when a person wants to wait no longer.
-async fn wait(
-    client: &Client,
-    requested: &[Requested],
-    args: &PreviewArgs,
-) -> Result<Option<Vec<Outcome>>> {
+/// requested.
+async fn wait(client: &Client, requested: &[Requested], args: &PreviewArgs) -> Result<Waited> {
+    for r in requested.iter().filter(|r| !r.was_there()) {
+        args.say(format_args!(
+            "{}: job {}\n  page: {}",
+            r.platform, r.job_id, r.preview_url
+        ));
+    }
     let show_bars = !args.json && std::io::stderr().is_terminal();
     let bars = follow::Bars::new(show_bars, !args.json);
-    let waits = requested.iter().map(|r| {
-        bars.follow(
-            client,
-            r.platform,
-            &r.job_id,
-            &r.access,
-            r.estimated_seconds,
-        )
-    });
+    let waits = requested.iter().map(|r| bars.follow(client, r));
     // Listens from here on, not from the first event.
     let mut interrupt = signal(SignalKind::interrupt()).or_internal("listen for an interrupt")?;
-    tokio::select! {
-        outcomes = futures::future::try_join_all(waits) => outcomes.map(Some),
-        _ = interrupt.recv() => {
-            drop(bars);
-            print_aside("\nNot waiting any longer. The server builds on; look here:");
-            for r in requested {
-                print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
-            }
-            Ok(None)
+    let (why, code) = tokio::select! {
+        outcomes = futures::future::try_join_all(waits) => return outcomes.map(Waited::Ended),
+        _ = interrupt.recv() => ("\nNot waiting any longer".to_owned(), INTERRUPTED),
+        () = tokio::time::sleep(Duration::from_secs(args.timeout)) => {
+            (format!("Not ended after {} s (--timeout)", args.timeout), TOOK_TOO_LONG)
         }
+    };
+    drop(bars);
+    print_aside(format_args!("{why}. The server builds on; look here:"));
+    for r in requested {
+        print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
     }
+    Ok(Waited::Left(code))
 }
 
 /// What was pushed before is still there when the repository cannot be
@@ -240,11 +257,7 @@ fn connect(args: &PreviewArgs) -> Result<Client> {
         .unwrap_or(login::LOCAL_SERVER)
         .trim_end_matches('/');
     let token = match &args.token_file {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).or_internal(&format!("read {}", path.display()))?;
-            Some(Secret::new(text.trim()))
-        }
+        Some(path) => Some(Secret::new(login::read_file("token_file", path)?.trim())),
         None => std::env::var("HIVESYNC_TOKEN")
             .ok()
             .filter(|t| !t.is_empty())
@@ -260,29 +273,9 @@ fn connect(args: &PreviewArgs) -> Result<Client> {
     Client::new(server, Some(token))
 }
 
-async fn upload(client: &Client, project: i64, folder: &Path) -> Result<ArchiveAnswer> {
-    let folder = folder.to_owned();
-    let (file, size) = tokio::task::spawn_blocking(move || {
-        let mut file = tempfile::tempfile().or_internal("make a temporary file")?;
-        pack::pack(&folder, &mut file)?;
-        std::io::Seek::rewind(&mut file).or_internal("read the archive again")?;
-        let size = file.metadata().or_internal("measure the archive")?.len();
-        Ok::<_, Error>((file, size))
-    })
-    .await
-    .or_internal("pack the folder")??;
-    let stream = tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(file));
-    let request = client
-        .request(Method::PUT, &format!("/projects/{project}/source/archive"))
-        .header(CONTENT_TYPE, "application/gzip")
-        .header(reqwest::header::CONTENT_LENGTH, size)
-        .body(reqwest::Body::wrap_stream(stream));
-    client.json(request).await
-}
-
 fn print(
     args: &PreviewArgs,
-    server: &str,
+    client: &Client,
     project: &Project,
     git_ref: &str,
     requested: &[Requested],
@@ -306,11 +299,10 @@ fn print(
             for line in &r.log_end {
                 tell(format_args!("  | {line}"));
             }
-            tell(format_args!(
-                "  log: {server}/api/v1/preview/logs/{}",
-                r.job_id
-            ));
-            tell(format_args!("  page: {}", r.preview_url));
+            tell(format_args!("  log: {}", r.log_url(client)));
+            if r.is_link_good() {
+                tell(format_args!("  page: {}", r.preview_url));
+            }
             continue;
         }
         if let Some(path) = &r.saved_as {

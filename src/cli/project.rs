@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Client;
+use super::pack::open_folder;
 use crate::bundle::detect::detect;
 use crate::domain::preview::Platform;
 use crate::domain::project::ProjectConfig;
@@ -33,6 +34,9 @@ pub(super) struct Project {
     pub(super) name: String,
     source: SourceAnswer,
     config: ProjectConfig,
+    /// Whether this command has made it.
+    #[serde(skip)]
+    made: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +54,16 @@ impl Project {
     /// Whether its commits are fetched from a repository elsewhere.
     pub(super) fn is_linked(&self) -> bool {
         self.source.kind.as_deref() == Some("git")
+    }
+
+    /// Takes back what was made for nothing: no project of that name was there
+    /// before this command.
+    pub(super) async fn unmake(&self, client: &Client) {
+        if self.made {
+            let request = client.request(Method::DELETE, &format!("/projects/{}", self.id));
+            // The error that led here is the one to tell.
+            let _ = client.send(request).await;
+        }
     }
 
     /// What to build for when nobody says: an app for phones, unless `folder`
@@ -134,7 +148,12 @@ pub(super) async fn find(client: &Client, wanted: &Wanted<'_>) -> Result<Project
         ));
     }
     let body = json!({"name": name, "source": {"kind": "upload"}});
-    client.post("/projects", &body).await.map_err(|e| {
+    let made = client.post::<Project>("/projects", &body).await;
+    let made = made.map(|project| Project {
+        made: true,
+        ..project
+    });
+    made.map_err(|e| {
         if e.code == Code::Forbidden {
             let message = format!(
                 "there is no project named {name}, and this token may not make one; name a \
@@ -156,16 +175,4 @@ fn folder_name(path: &Path) -> Result<String> {
                 "the root folder has no name; name it with --project",
             )
         })
-}
-
-/// The folder's full path.
-fn open_folder(path: &Path) -> Result<std::path::PathBuf> {
-    let refused =
-        |why: String| Error::invalid("path", format!("cannot open {}: {why}", path.display()));
-    let full = path.canonicalize().map_err(|e| refused(e.to_string()))?;
-    if full.is_dir() {
-        Ok(full)
-    } else {
-        Err(refused("it is a file; name the project's folder".into()))
-    }
 }

@@ -1,13 +1,14 @@
 //! One requested preview: asking for it, its bundle on disk, its log's end.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
-use super::follow::Outcome;
+use super::outcome::Outcome;
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Context, Result};
@@ -18,6 +19,8 @@ const LOG_LINES: usize = 20;
 #[derive(Deserialize)]
 struct TokenAnswer {
     token: String,
+    /// Seconds.
+    expires_in: u64,
     preview_url: String,
 }
 
@@ -36,6 +39,9 @@ pub(super) struct Requested {
     pub(super) job_id: String,
     pub(super) preview_url: String,
     pub(super) download_url: String,
+    /// When `preview_url` leads nowhere any more.
+    #[serde(skip)]
+    link_ends: Instant,
     #[serde(skip)]
     pub(super) estimated_seconds: u32,
     #[serde(skip)]
@@ -64,6 +70,7 @@ impl Requested {
         Ok(Self {
             platform,
             job_id: build.job_id,
+            link_ends: Instant::now() + Duration::from_secs(token.expires_in),
             preview_url: token.preview_url,
             download_url: build.download_url,
             estimated_seconds: build.estimated_seconds,
@@ -76,6 +83,27 @@ impl Requested {
 
     pub(super) fn succeeded(&self) -> bool {
         self.outcome.as_ref().is_none_or(Outcome::succeeded)
+    }
+
+    /// Whether its bundle was there before it was asked for.
+    pub(super) fn was_there(&self) -> bool {
+        self.estimated_seconds == 0
+    }
+
+    /// Whether `preview_url` still opens.
+    pub(super) fn is_link_good(&self) -> bool {
+        Instant::now() < self.link_ends
+    }
+
+    /// The whole log, for a browser or curl. Whoever has it may read this one
+    /// job for as long as its bundle lives, as whoever has the page may.
+    pub(super) fn log_url(&self, client: &Client) -> String {
+        format!(
+            "{}/api/v1/preview/logs/{}?access={}",
+            client.server(),
+            self.job_id,
+            self.access.expose()
+        )
     }
 
     /// Reads where the log of a failed build stops. Without it the failure is
@@ -106,6 +134,7 @@ impl Requested {
     pub(super) async fn renew_url(&mut self, client: &Client, project: i64) -> Result<()> {
         if let Some(outcome) = &self.outcome {
             let token = issue(client, project, &outcome.commit, self.platform).await?;
+            self.link_ends = Instant::now() + Duration::from_secs(token.expires_in);
             self.preview_url = token.preview_url;
         }
         Ok(())

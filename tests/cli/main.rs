@@ -16,3 +16,4 @@ mod requests;
 mod stopping;
 mod systemd;
 mod verbs;
+mod waiting;

@@ -1,23 +1,35 @@
 //! `hivesync login` and `hivesync preview`: a folder becomes a preview.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::client::{Session, create_user, with_input};
-use crate::common::PASSWORD;
+use crate::common::{Answer, PASSWORD, client as http};
 use crate::git_server::GitServer;
 use crate::process::{Home, Ran, Serving};
 
 /// A folder with a page, and a server to preview it on.
-fn start() -> (Home, Serving) {
+pub(crate) fn start() -> (Home, Serving) {
     start_with(&["serve"])
 }
 
-fn start_with(arguments: &[&str]) -> (Home, Serving) {
+pub(crate) fn start_with(arguments: &[&str]) -> (Home, Serving) {
     let home = Home::new();
-    let server = Serving::start(home.command(arguments));
+    let serve = home.command(arguments);
+    serving(home, serve)
+}
+
+fn start_with_settings(settings: &[(&str, &str)]) -> (Home, Serving) {
+    let home = Home::new();
+    let mut serve = home.command(&["serve"]);
+    serve.envs(settings.iter().copied());
+    serving(home, serve)
+}
+
+fn serving(home: Home, serve: Command) -> (Home, Serving) {
+    let server = Serving::start(serve);
     create_user(&home, "ada", "user").expect(0);
     let site = home.path().join("site");
     std::fs::create_dir(&site).expect("a folder");
@@ -25,23 +37,23 @@ fn start_with(arguments: &[&str]) -> (Home, Serving) {
     (home, server)
 }
 
-fn client(home: &Home, server: &Serving, arguments: &[&str]) -> Command {
+pub(crate) fn client(home: &Home, server: &Serving, arguments: &[&str]) -> Command {
     let mut command = home.command(arguments);
     command.env("HIVESYNC_SERVER", &server.address);
     command
 }
 
-fn login(home: &Home, server: &Serving) -> Ran {
+pub(crate) fn login(home: &Home, server: &Serving) -> Ran {
     let arguments = ["login", "--username", "ada", "--password-file", "-"];
     with_input(&mut client(home, server, &arguments), PASSWORD)
 }
 
-fn run(mut command: Command) -> Ran {
+pub(crate) fn run(mut command: Command) -> Ran {
     Ran::of(command.output().expect("the binary runs"))
 }
 
-#[test]
-fn a_folder_becomes_a_bundle_a_url_and_a_qr_code() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_becomes_a_bundle_a_url_and_a_qr_code() {
     let (home, server) = start();
     login(&home, &server).expect(0);
     let arguments = [
@@ -73,6 +85,16 @@ fn a_folder_becomes_a_bundle_a_url_and_a_qr_code() {
         "{saved:?}"
     );
 
+    // Its link leads to the preview, and not to a button that builds it again.
+    let link = told.stdout.lines().find(|line| line.contains("/t/"));
+    let page = Answer::of(http().get(link.expect("a link").trim())).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text().contains("data-started=\"true\""),
+        "{}",
+        page.text()
+    );
+
     // The same folder again is the same commit, and so the same job.
     let again = run(client(&home, &server, &["preview", "site"])).expect(0);
     assert!(
@@ -98,8 +120,8 @@ fn a_folder_becomes_a_bundle_a_url_and_a_qr_code() {
     server.stop();
 }
 
-#[test]
-fn a_failed_build_is_told_with_its_code_and_a_failing_exit() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_build_is_told_with_its_code_and_a_failing_exit() {
     let (home, server) = start();
     login(&home, &server).expect(0);
     std::fs::remove_file(home.path().join("site/index.html")).expect("removed");
@@ -114,7 +136,10 @@ fn a_failed_build_is_told_with_its_code_and_a_failing_exit() {
         told.stdout.contains("INVALID_PROJECT_STRUCTURE"),
         "{told:#?}"
     );
-    assert!(told.stdout.contains("/preview/logs/"), "{told:#?}");
+    let log = told.stdout.lines().find_map(|l| l.strip_prefix("  log: "));
+    let log = Answer::of(http().get(log.expect("where the log is"))).await;
+    assert_eq!(log.status, 200, "without a login");
+    assert!(log.text().contains("== checkout failed"), "{}", log.text());
     assert!(
         told.stdout.contains("  | == checkout") && told.stdout.contains("  page: "),
         "where the log stops, and who has no token may look: {told:#?}"
@@ -122,6 +147,51 @@ fn a_failed_build_is_told_with_its_code_and_a_failing_exit() {
     let told = run(client(&home, &server, &["preview", "site/notes.txt"])).expect(1);
     assert!(told.stderr.contains("INVALID_INPUT"), "{told:#?}");
     assert!(told.stderr.contains("name the project's folder"));
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_refused_leaves_no_project() {
+    let (home, server) = start_with_settings(&[("UPLOAD_MAX_FILES", "2")]);
+    login(&home, &server).expect(0);
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let told = run(client(&home, &server, &["preview", "empty"])).expect(1);
+    assert!(told.stderr.contains("no files to upload"), "{told:#?}");
+    for number in 0..3 {
+        std::fs::write(empty.join(number.to_string()), "x").expect("written");
+    }
+    let told = run(client(&home, &server, &["preview", "empty"])).expect(1);
+    assert!(told.stderr.contains("more than 2 files"), "{told:#?}");
+    let session = Session::open(&server, "ada").await;
+    let projects = || async { Answer::of(session.request(Method::GET, "/projects")).await };
+    assert_eq!(projects().await.expect(200)["projects"], json!([]));
+
+    // One that was there before stays.
+    run(client(&home, &server, &["preview", "site"])).expect(0);
+    for number in 0..3 {
+        let file = home.path().join("site").join(number.to_string());
+        std::fs::write(file, "x").expect("written");
+    }
+    run(client(&home, &server, &["preview", "site"])).expect(1);
+    assert_eq!(projects().await.expect(200)["projects"][0]["name"], "site");
+    server.stop();
+}
+
+#[test]
+fn files_of_secrets_that_cannot_be_read_are_named() {
+    let (home, server) = start();
+    for arguments in [
+        &["login", "--username", "ada", "--password-file", "missing"][..],
+        &["preview", "site", "--token-file", "missing"],
+    ] {
+        let told = run(client(&home, &server, arguments)).expect(1);
+        let (code, what) = ("error[INVALID_INPUT]", "cannot read missing: No such file");
+        assert!(
+            told.stderr.contains(code) && told.stderr.contains(what),
+            "{told:#?}"
+        );
+    }
     server.stop();
 }
 
@@ -134,30 +204,6 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(reader);
     command.stdout(writer);
     run(command).expect(0);
-    server.stop();
-}
-
-#[test]
-fn an_interrupted_wait_says_where_the_build_is_seen() {
-    let (home, server) = start_with(&["serve", "--no-worker"]);
-    login(&home, &server).expect(0);
-    let mut command = client(&home, &server, &["preview", "site", "--platform", "web"]);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let mut told = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    told.find(|line| line.as_ref().is_ok_and(|line| line.contains("queued")))
-        .expect("the first event")
-        .expect("text");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("sent");
-    let rest: Vec<String> = told.map(|line| line.expect("text")).collect();
-    let ended = child.wait().expect("an end");
-    let place = rest.iter().any(|line| line.contains("/t/"));
-    assert!(place, "{ended}: {rest:#?}");
-    assert_eq!(ended.code(), Some(130));
     server.stop();
 }
 
