@@ -20,9 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use futures::StreamExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::domain::JobId;
@@ -40,6 +41,9 @@ const QUEUES: [Queue; 5] = [
     Queue::Bytecode,
 ];
 
+/// How many folders may be in removal besides one for each slot of builds.
+const SPARE: usize = 2;
+
 /// What the slots, the heartbeat and the cancels share.
 pub(crate) struct Worker {
     app: Arc<App>,
@@ -48,6 +52,10 @@ pub(crate) struct Worker {
     running: Mutex<HashMap<JobId, CancellationToken>>,
     /// Told whenever a job leaves `running`.
     left: Notify,
+    /// Removes the folders of attempts that have ended.
+    cleaning: TaskTracker,
+    /// How many such folders may lie about.
+    removing: Arc<Semaphore>,
 }
 
 /// Runs jobs until the soft stop, then those it has until the hard stop.
@@ -62,6 +70,8 @@ pub async fn run(app: Arc<App>) -> Result<()> {
         app: Arc::clone(&app),
         running: Mutex::default(),
         left: Notify::new(),
+        cleaning: TaskTracker::new(),
+        removing: Arc::new(Semaphore::new(app.config.builds.concurrency + SPARE)),
     });
     tracing::info!(
         worker = worker.id,
@@ -89,6 +99,8 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     while let Some(ended) = slots.join_next().await {
         ended.or_internal("run a slot of the worker")?;
     }
+    worker.cleaning.close();
+    worker.cleaning.wait().await;
     companions.shutdown().await;
     app.bundlers.close().await;
     Ok(())

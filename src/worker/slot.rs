@@ -99,7 +99,7 @@ impl Slot {
 }
 
 #[tracing::instrument(name = "job", skip_all, fields(job = %job.id, kind = job.kind))]
-async fn work_off(worker: &Worker, claim: Claim, job: Job) {
+async fn work_off(worker: &Arc<Worker>, claim: Claim, job: Job) {
     let work = match Work::of(&job) {
         Ok(work) => work,
         Err(error) => {
@@ -127,17 +127,33 @@ async fn work_off(worker: &Worker, claim: Claim, job: Job) {
         }
     };
     report(written);
-    let halted_long = async {
-        worker.app.lifecycle.halting().cancelled().await;
-        tokio::time::sleep(CLEANING).await;
+    clean_up(worker, work, job).await;
+}
+
+/// Removes what the attempt has left, beside the slot: the files of an install
+/// take seconds to remove, and the next build need not wait for them. Only
+/// where too many are being removed already the slot waits, or builds that are
+/// replaced again and again would fill the disk.
+async fn clean_up(worker: &Arc<Worker>, work: Work, job: Job) {
+    let Ok(room) = Arc::clone(&worker.removing).acquire_owned().await else {
+        unreachable!("the semaphore is never closed");
     };
-    tokio::select! {
-        () = work.clean(&worker.app, &job) => {}
-        // The next start sweeps; the end of this process is not kept waiting
-        // for a slow disk.
-        () = halted_long => tracing::info!("the job's folder is left for the next start"),
-    }
-    worker.leave(&job.id);
+    let worker = Arc::clone(worker);
+    worker.cleaning.clone().spawn(async move {
+        let halted_long = async {
+            worker.app.lifecycle.halting().cancelled().await;
+            tokio::time::sleep(CLEANING).await;
+        };
+        tokio::select! {
+            () = work.clean(&worker.app, &job) => {}
+            // The next start sweeps; the end of this process is not kept waiting
+            // for a slow disk.
+            () = halted_long => tracing::info!("the job's folder is left for the next start"),
+        }
+        // From here on the job may run again.
+        worker.leave(&job.id);
+        drop(room);
+    });
 }
 
 /// Runs the job, renewing its lease, until it ends, is lost, or must stop. In
@@ -151,11 +167,16 @@ async fn attempt(
 ) -> Outcome {
     let running = AssertUnwindSafe(work.run(&worker.app, claim, job, cancel)).catch_unwind();
     let mut running = pin!(running);
-    let halting = worker.app.lifecycle.halting();
+    let (stopping, halting) = (
+        worker.app.lifecycle.stopping(),
+        worker.app.lifecycle.halting(),
+    );
     let stopped = tokio::select! {
         result = &mut running => return ended(result.ok(), cancel),
         () = keep_lease(worker, claim) => Outcome::Lost,
         () = halting.cancelled() => Outcome::Halted,
+        // Nobody waits for it, and everybody for the server's end.
+        () = stopping.cancelled(), if gives_way(job.queue) => Outcome::Halted,
         () = asked_for(&worker.app), if gives_way(job.queue) => Outcome::Halted,
     };
     cancel.cancel();
@@ -170,6 +191,19 @@ async fn attempt(
 /// while no build runs.
 fn gives_way(queue: Queue) -> bool {
     matches!(queue, Queue::WarmUp | Queue::Bytecode)
+}
+
+/// Whether a failure says something of the project, and nothing of the server.
+/// Nobody has asked for what is built ahead, so nobody need look into it.
+fn is_the_projects(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidProjectStructure
+            | Code::UnsupportedPlatform
+            | Code::MissingDependencies
+            | Code::PreviewBuildFailed
+            | Code::PreviewTimeout
+    )
 }
 
 /// Whether there is something to do and a build that comes first.
@@ -238,7 +272,11 @@ async fn fail(
     let retry_at = retry_after
         .filter(|_| again)
         .map(|pause| app.clock.now().after(pause));
-    tracing::warn!(error = %error.chain(), again, "the job failed");
+    if gives_way(job.queue) && is_the_projects(error.code) {
+        tracing::info!(error = %error.chain(), "nothing was built ahead");
+    } else {
+        tracing::warn!(error = %error.chain(), again, "the job failed");
+    }
     let batch = match work {
         Some(work) => work.failed(app, job, &error, again).await?,
         None => Batch::new(),
