@@ -7,7 +7,10 @@ use crate::error::{Code, Error, Result};
 pub fn bundle(plan: &Plan) -> Result<Product> {
     let folder = plan.static_folder().ok_or_else(|| {
         let looked = plan.output_dir.as_ref().map_or_else(
-            || "the folder itself, public, dist and docs".to_owned(),
+            || match plan.manifest {
+                Some(_) => "the folder itself and public".to_owned(),
+                None => "the folder itself, public, dist and docs".to_owned(),
+            },
             |dir| format!("`{}`", dir.display()),
         );
         Error::new(
@@ -21,8 +24,25 @@ pub fn bundle(plan: &Plan) -> Result<Product> {
     })?;
     let mut product = Product::default();
     product.push_folder(&plan.tree, &folder, DIST, is_private)?;
+    if plan.manifest.is_some() && folder == plan.root {
+        product
+            .entries
+            .retain(|entry| !FOR_PACKAGE_MANAGERS.contains(&entry.name.as_str()));
+    }
     Ok(product)
 }
+
+/// What lies beside a site for package managers, and is none of its files.
+const FOR_PACKAGE_MANAGERS: [&str; 8] = [
+    "dist/package.json",
+    "dist/package-lock.json",
+    "dist/npm-shrinkwrap.json",
+    "dist/pnpm-lock.yaml",
+    "dist/pnpm-workspace.yaml",
+    "dist/yarn.lock",
+    "dist/bun.lock",
+    "dist/bun.lockb",
+];
 
 /// What is for the project's own use: hidden files (`.env`, `.git`) but for
 /// `.well-known`, and our own configuration.

@@ -20,6 +20,7 @@ use super::project::{self, Project, Wanted};
 use super::requested::Requested;
 use super::upload::Archive;
 use super::{login, qr};
+use crate::bundle::detect::unknown_keys;
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Code, Context, Error, Result};
@@ -157,6 +158,9 @@ async fn source(
             return Err(error);
         }
     };
+    for warning in unknown_keys(&args.path) {
+        args.say(warning);
+    }
     let short: String = upload.commit.chars().take(10).collect();
     args.say(format_args!(
         "Uploaded {} to project {} as commit {short}.",

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::pack::open_folder;
-use crate::bundle::detect::detect;
+use crate::bundle::detect::{Manifest, detect};
 use crate::domain::preview::Platform;
 use crate::domain::project::ProjectConfig;
 use crate::error::{Code, Error, Result};
@@ -73,8 +73,15 @@ impl Project {
             return Platform::Ios;
         };
         match detect(&folder, &self.config, Platform::Ios) {
+            Ok(_) => Platform::Ios,
             Err(e) if e.code == Code::UnsupportedPlatform => Platform::Web,
-            _ => Platform::Ios,
+            // What is wrong with it, the build says.
+            Err(_) => match Manifest::read(&folder, &folder) {
+                Ok(Some(m)) if m.depends_on("expo") || m.depends_on("react-native") => {
+                    Platform::Ios
+                }
+                _ => Platform::Web,
+            },
         }
     }
 

@@ -183,8 +183,17 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 pub fn nearest(name: &str) -> Option<&'static str> {
     let upper = name.to_uppercase();
     let stem = upper.strip_suffix("_FILE").unwrap_or(&upper);
-    ALL.iter()
-        .map(|spec| (strsim::jaro_winkler(stem, spec.name), spec.name))
+    nearest_of(stem, ALL.iter().map(|spec| spec.name))
+}
+
+/// The one of `names` that is most like `name`, if any is.
+pub fn nearest_of(
+    name: &str,
+    names: impl IntoIterator<Item = &'static str>,
+) -> Option<&'static str> {
+    names
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness >= 0.75)
         .map(|(_, known)| known)

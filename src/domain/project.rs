@@ -80,6 +80,17 @@ impl ProjectKind {
             ProjectKind::Static => "static",
         }
     }
+
+    /// The kind with its article, to stand before "project".
+    #[must_use]
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            ProjectKind::Expo => "an expo",
+            ProjectKind::ReactNative => "a react-native",
+            ProjectKind::Web => "a web",
+            ProjectKind::Static => "a static",
+        }
+    }
 }
 
 /// What the owner says about the build; everything left out is found from
@@ -102,6 +113,16 @@ pub struct ProjectConfig {
 }
 
 impl ProjectConfig {
+    /// The names of its fields, as they stand in a `hivesync.toml`.
+    pub const KEYS: [&str; 6] = [
+        "kind",
+        "root",
+        "entry_file",
+        "build_script",
+        "output_dir",
+        "install_scripts",
+    ];
+
     /// Refuses what could lead out of the project's tree or into a command's
     /// options.
     ///
@@ -180,6 +201,16 @@ mod tests {
             root: Some(root.to_owned()),
             ..ProjectConfig::default()
         }
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_fields() {
+        let config = serde_json::to_value(ProjectConfig::default()).unwrap();
+        let mut fields: Vec<_> = config.as_object().unwrap().keys().cloned().collect();
+        let mut keys = ProjectConfig::KEYS.map(str::to_owned);
+        fields.sort();
+        keys.sort();
+        assert_eq!(fields, keys);
     }
 
     #[test]

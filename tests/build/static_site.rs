@@ -42,6 +42,25 @@ async fn a_static_folder_becomes_a_bundle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_package_managers_is_not_published_beside_a_site() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let mut tree = Tree::folder("tests/fixtures/static-site");
+    for name in ["package.json", "package-lock.json", "data/package.json"] {
+        tree.put(name, "{}");
+    }
+    let built = builder.build(project, &tree, Platform::Web).await;
+    assert!(built.files.contains_key("dist/index.html"));
+    assert!(built.files.contains_key("dist/data/package.json"));
+    for name in ["dist/package.json", "dist/package-lock.json"] {
+        assert!(!built.files.contains_key(name), "{name}");
+    }
+    let remark = "the files of the top folder are published as they are";
+    assert!(built.log.contains(remark), "{}", built.log);
+    builder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_builds_of_one_tree_differ_only_in_what_names_the_build() {
     let builder = Builder::start().await;
     let tree = Tree::folder("tests/fixtures/static-site");

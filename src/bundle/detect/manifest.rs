@@ -7,6 +7,28 @@ use serde_json::Value;
 use crate::bundle::tree;
 use crate::error::{Code, Error, Result};
 
+/// Packages that build a web project, with the command that usually does.
+const WEB_TOOLS: [(&str, &str); 18] = [
+    ("next", "next build"),
+    ("nuxt", "nuxt generate"),
+    ("astro", "astro build"),
+    ("gatsby", "gatsby build"),
+    ("@angular/cli", "ng build"),
+    ("react-scripts", "react-scripts build"),
+    ("@vue/cli-service", "vue-cli-service build"),
+    ("@docusaurus/core", "docusaurus build"),
+    ("@11ty/eleventy", "eleventy"),
+    ("@sveltejs/kit", "vite build"),
+    ("@remix-run/dev", "remix vite:build"),
+    ("@react-router/dev", "react-router build"),
+    ("vitepress", "vitepress build"),
+    ("vite", "vite build"),
+    ("parcel", "parcel build index.html"),
+    ("@rspack/cli", "rspack build"),
+    ("webpack", "webpack --mode production"),
+    ("rollup", "rollup --config"),
+];
+
 /// A `package.json`, as far as builds look at it.
 #[derive(Clone, Debug)]
 pub struct Manifest {
@@ -68,6 +90,32 @@ impl Manifest {
     #[must_use]
     pub fn script(&self, name: &str) -> Option<&str> {
         self.json.get("scripts")?.get(name)?.as_str()
+    }
+
+    /// The package that builds it as a web project, and how it usually does;
+    /// `None` where it is not known to have any.
+    #[must_use]
+    pub fn web_tool(&self) -> Option<(&'static str, &'static str)> {
+        WEB_TOOLS
+            .into_iter()
+            .find(|(package, _)| self.depends_on(package))
+    }
+
+    /// The names of scripts that may be meant to build, quoted.
+    #[must_use]
+    pub fn scripts_like_build(&self) -> Vec<String> {
+        let scripts = self.json.get("scripts").and_then(Value::as_object);
+        scripts
+            .into_iter()
+            .flat_map(serde_json::Map::keys)
+            .filter(|name| {
+                ["build", "export", "generate", "bundle", "compile"]
+                    .iter()
+                    .any(|word| name.contains(word))
+            })
+            .take(5)
+            .map(|name| format!("`{}`", name.replace(char::is_control, "")))
+            .collect()
     }
 
     #[must_use]

@@ -2,20 +2,19 @@
 //! found from the files, said by its `hivesync.toml`, overridden by the
 //! project's settings.
 
+mod config_file;
 mod manifest;
 
 use std::path::{Path, PathBuf};
 
+use config_file::Merged;
+pub use config_file::{CONFIG_FILE, unknown_keys};
 pub use manifest::Manifest;
 
 use crate::bundle::tree;
 use crate::domain::preview::Platform;
 use crate::domain::project::{ProjectConfig, ProjectKind};
 use crate::error::{Code, Error, Result};
-
-/// The file in a tree that says how it is built: the keys of
-/// [`ProjectConfig`].
-pub const CONFIG_FILE: &str = "hivesync.toml";
 
 /// How a project is built.
 #[derive(Clone, Debug)]
@@ -39,8 +38,25 @@ pub struct Plan {
 /// `INVALID_PROJECT_STRUCTURE`, with what was looked for and where;
 /// `UNSUPPORTED_PLATFORM`.
 pub fn detect(tree: &Path, settings: &ProjectConfig, platform: Platform) -> Result<Plan> {
-    let mut remarks = Vec::new();
-    let config = merged(tree, settings, &mut remarks)?;
+    let merged = Merged::of(tree, settings)?;
+    match plan(tree, merged.config, platform) {
+        Ok(mut plan) => {
+            plan.remarks = [merged.unknown, merged.remarks, plan.remarks].concat();
+            Ok(plan)
+        }
+        // A misspelt key may be all that is wrong.
+        Err(error) if !merged.unknown.is_empty() => {
+            let message = format!("{}; {}", error.message, merged.unknown.join("; "));
+            Err(Error {
+                message: message.into(),
+                ..error
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn plan(tree: &Path, config: ProjectConfig, platform: Platform) -> Result<Plan> {
     let root = app_folder(tree, config.root.as_deref())?;
     let manifest = Manifest::read(tree, &root)?;
     let output_dir = config
@@ -61,7 +77,7 @@ pub fn detect(tree: &Path, settings: &ProjectConfig, platform: Platform) -> Resu
         build_script: config.build_script,
         output_dir,
         install_scripts: config.install_scripts,
-        remarks,
+        remarks: Vec::new(),
     };
     plan.kind = match config.kind {
         Some(kind) => kind,
@@ -69,40 +85,6 @@ pub fn detect(tree: &Path, settings: &ProjectConfig, platform: Platform) -> Resu
     };
     plan.check_platform()?;
     Ok(plan)
-}
-
-/// The tree's own file, overridden by the project's settings.
-fn merged(
-    tree: &Path,
-    settings: &ProjectConfig,
-    remarks: &mut Vec<String>,
-) -> Result<ProjectConfig> {
-    let Some(bytes) = tree::read(tree, &tree.join(CONFIG_FILE)) else {
-        return Ok(settings.clone());
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let file: ProjectConfig = toml::from_str(&text).map_err(|e| {
-        Error::new(
-            Code::InvalidProjectStructure,
-            format!("{CONFIG_FILE} cannot be read: {}", e.message()),
-        )
-    })?;
-    if file.install_scripts && !settings.install_scripts {
-        // Installing reaches the network with the operator's credentials:
-        // that is for the project's owner to allow, not for whoever commits.
-        remarks.push(format!(
-            "{CONFIG_FILE} asks for install_scripts, which only the project's settings can allow"
-        ));
-    }
-    let own = settings.clone();
-    Ok(ProjectConfig {
-        kind: own.kind.or(file.kind),
-        root: own.root.or(file.root),
-        entry_file: own.entry_file.or(file.entry_file),
-        build_script: own.build_script.or(file.build_script),
-        output_dir: own.output_dir.or(file.output_dir),
-        install_scripts: own.install_scripts,
-    })
 }
 
 fn app_folder(tree: &Path, root: Option<&str>) -> Result<PathBuf> {
@@ -132,7 +114,8 @@ fn inner_path(key: &str, text: &str) -> Result<PathBuf> {
 }
 
 impl Plan {
-    fn found_kind(&self) -> Result<ProjectKind> {
+    fn found_kind(&mut self) -> Result<ProjectKind> {
+        let script = self.script_name();
         if let Some(manifest) = &self.manifest {
             if manifest.depends_on("expo") {
                 return Ok(ProjectKind::Expo);
@@ -140,14 +123,25 @@ impl Plan {
             if manifest.depends_on("react-native") {
                 return Ok(ProjectKind::ReactNative);
             }
-            if manifest.script(self.script_name()).is_some() {
+            if manifest.script(script).is_some() {
                 return Ok(ProjectKind::Web);
             }
+            if self.build_script.is_some() || manifest.web_tool().is_some() {
+                // Its sources are no site: whoever opened them would see nothing.
+                return Err(self.no_build_script(manifest));
+            }
         }
-        if self.static_folder().is_some() {
-            return Ok(ProjectKind::Static);
+        let Some(folder) = self.static_folder() else {
+            return Err(self.nothing_found());
+        };
+        if self.manifest.is_some() {
+            let remark = format!(
+                "package.json has no `{script}` script: the files of {} are published as they are",
+                tree::shown(&self.tree, &folder)
+            );
+            self.remarks.push(remark);
         }
-        Err(self.nothing_found())
+        Ok(ProjectKind::Static)
     }
 
     /// The package script that builds a web project.
@@ -156,12 +150,18 @@ impl Plan {
         self.build_script.as_deref().unwrap_or("build")
     }
 
-    /// The folder of a static project that holds its `index.html`.
+    /// The folder of a static project that holds its `index.html`. Beside a
+    /// `package.json` a `dist` or `docs` is what somebody has built some time
+    /// ago, or says something about the project: it is shown only by name.
     #[must_use]
     pub fn static_folder(&self) -> Option<PathBuf> {
         let named = self.output_dir.iter().map(|dir| self.root.join(dir));
-        let usual = ["", "public", "dist", "docs"]
-            .into_iter()
+        let usual: &[&str] = match self.manifest {
+            Some(_) => &["", "public"],
+            None => &["", "public", "dist", "docs"],
+        };
+        let usual = usual
+            .iter()
             .filter(|_| self.output_dir.is_none())
             .map(|dir| self.root.join(dir));
         named
@@ -183,9 +183,9 @@ impl Plan {
                 Ok(())
             }
             (ProjectKind::Static | ProjectKind::Web, platform) => refused(format!(
-                "this is a {} project: it can be previewed on web, not on {platform}; set `kind` \
+                "this is {} project: it can be previewed on web, not on {platform}; set `kind` \
                  if it is an expo or react-native project",
-                self.kind.as_str()
+                self.kind.with_article()
             )),
             (ProjectKind::ReactNative, Platform::Web) => refused(
                 "this is a react-native project: it can be previewed on ios and android; for web, \
@@ -214,20 +214,57 @@ impl Plan {
         }
     }
 
+    /// The manifest is one of a project that must be built, and does not say
+    /// how.
+    fn no_build_script(&self, manifest: &Manifest) -> Error {
+        let script = self.script_name();
+        let add = match manifest.web_tool() {
+            Some((tool, command)) => {
+                format!("it uses {tool}, so add `\"scripts\": {{\"{script}\": \"{command}\"}}`")
+            }
+            None => "add it".to_owned(),
+        };
+        let others = manifest.scripts_like_build();
+        let named = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" (it has {})", others.join(", "))
+        };
+        Error::new(
+            Code::InvalidProjectStructure,
+            format!(
+                "the package.json in {} has no `{script}` script: {add}, or name the script that \
+                 builds it with `build_script`{named}; `kind = \"static\"` publishes the files as \
+                 they are",
+                self.shown_root()
+            ),
+        )
+    }
+
     fn nothing_found(&self) -> Error {
         let script = self.script_name();
-        let mut text = format!(
-            "no project was found in {}: looked for a package.json that depends on expo or \
-             react-native, a package.json with a `{script}` script, and an index.html (also in \
-             public, dist and docs)",
-            self.shown_root()
-        );
+        let mut text = match self.manifest {
+            Some(_) => format!(
+                "nothing to preview was found in {}: its package.json depends on neither expo nor \
+                 react-native and has no `{script}` script, and there is no index.html, here or in \
+                 public; add the script that builds the site",
+                self.shown_root()
+            ),
+            None => format!(
+                "no project was found in {}: looked for a package.json that depends on expo or \
+                 react-native, a package.json with a `{script}` script, and an index.html (also in \
+                 public, dist and docs)",
+                self.shown_root()
+            ),
+        };
         let elsewhere = self.candidates();
-        if elsewhere.is_empty() {
-            text.push_str("; set `kind`, `root` or `build_script` in the project's settings");
-        } else {
+        if !elsewhere.is_empty() {
             text.push_str("; set `root` in the project's settings to the app's folder, such as ");
             text.push_str(&elsewhere.join(" or "));
+        } else if self.manifest.is_some() {
+            text.push_str(", or set `kind`, `root`, `build_script` or `output_dir`");
+        } else {
+            text.push_str("; set `kind`, `root` or `build_script` in the project's settings");
         }
         Error::new(Code::InvalidProjectStructure, text)
     }

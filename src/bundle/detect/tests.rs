@@ -86,6 +86,73 @@ fn nothing_found_says_what_was_looked_for_and_where_to_look_instead() {
 }
 
 #[test]
+fn what_must_be_built_is_not_published_as_it_lies() {
+    let config = ProjectConfig::default();
+    let vite = r#"{"scripts": {"dev": "vite", "build:prod": "vite build"},
+        "devDependencies": {"vite": "7"}}"#;
+    let files = [("package.json", vite), ("index.html", "<script>")];
+    let error = found(&files, &config, Platform::Web).unwrap_err();
+    assert_eq!(error.code, Code::InvalidProjectStructure);
+    for wanted in [
+        "has no `build` script: it uses vite, so add `\"scripts\": {\"build\": \"vite build\"}`",
+        "(it has `build:prod`)",
+        "`kind = \"static\"`",
+    ] {
+        assert!(error.message.contains(wanted), "{}", error.message);
+    }
+    // Whoever says so means it.
+    let config = ProjectConfig {
+        kind: Some(ProjectKind::Static),
+        ..config
+    };
+    assert!(found(&files, &config, Platform::Web).is_ok());
+
+    let config = ProjectConfig {
+        build_script: Some("bulid".to_owned()),
+        ..ProjectConfig::default()
+    };
+    let files = [("package.json", "{}"), ("index.html", "")];
+    let error = found(&files, &config, Platform::Web).unwrap_err();
+    assert!(error.message.contains("`bulid`"), "{}", error.message);
+}
+
+#[test]
+fn beside_a_manifest_a_page_counts_only_where_sites_have_theirs() {
+    let config = ProjectConfig::default();
+    for (page, is_found) in [
+        ("index.html", true),
+        ("public/index.html", true),
+        ("dist/index.html", false),
+        ("docs/index.html", false),
+    ] {
+        let files = [("package.json", "{}"), (page, "")];
+        match found(&files, &config, Platform::Web) {
+            Ok(plan) => {
+                assert!(is_found, "{page}");
+                let told = &plan.remarks[0];
+                assert!(told.contains("published as they are"), "{told}");
+            }
+            Err(error) => {
+                assert!(!is_found, "{page}");
+                let told = &error.message;
+                assert!(told.contains("add the script that builds"), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_told_with_whatever_comes_of_it() {
+    let key = "warning: `rot` in hivesync.toml is unknown and ignored; did you mean `root`?";
+    let files = [(CONFIG_FILE, "rot = \"site\""), ("site/index.html", "")];
+    let error = found(&files, &ProjectConfig::default(), Platform::Web).unwrap_err();
+    assert!(error.message.contains(key), "{}", error.message);
+    let files = [(CONFIG_FILE, "rot = \"site\""), ("index.html", "")];
+    let plan = found(&files, &ProjectConfig::default(), Platform::Web).unwrap();
+    assert_eq!(plan.remarks, [key]);
+}
+
+#[test]
 fn the_trees_own_file_counts_and_the_settings_override_it() {
     let files = [
         (
