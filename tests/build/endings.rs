@@ -71,7 +71,12 @@ async fn a_build_over_its_time_is_killed_with_all_it_started() {
         "{}",
         error.message
     );
-    assert!(builder.log(&id).contains("timeout: true"));
+    let log = builder.log(&id);
+    let last = log.lines().last().expect("a line");
+    assert!(
+        last.starts_with("PREVIEW_TIMEOUT: the stage took longer"),
+        "{log}"
+    );
     assert_nothing_left(&builder, &id, "hive-timed");
 
     // The queue goes on.

@@ -83,7 +83,6 @@ fn ending(error: &Error) -> String {
     let code = error.code.as_str();
     match error.code {
         Code::InternalError => format!("{code}: a fault of the server; its log has the cause"),
-        Code::PreviewTimeout => format!("{code}: {} (timeout: true)", error.message),
         _ => format!("{code}: {}", error.message),
     }
 }
@@ -217,8 +216,8 @@ impl Stages<'_> {
             let (tree, platform) = (bench.project.clone(), preview.platform);
             let plan = blocking(move || detect(&tree, &settings, platform)).await?;
             log.note(format!(
-                "a {} project in {}, for {platform}",
-                plan.kind.as_str(),
+                "{} project in {}, for {platform}",
+                plan.kind.with_article(),
                 plan.shown_root()
             ))
             .await;

@@ -137,8 +137,11 @@ impl Stages<'_> {
             }
             lease.commit.clone_from(to);
             log.note(format!(
-                "{} files differ from commit {}, which the warm bundler has",
-                changed.len(),
+                "{} from commit {}, which the warm bundler has",
+                match changed.len() {
+                    1 => "1 file differs".to_owned(),
+                    count => format!("{count} files differ"),
+                },
                 &from[..12]
             ))
             .await;
