@@ -18,7 +18,7 @@ use axum::{Json, Router};
 use hivesync::app::App;
 use hivesync::clock::{SystemClock, SystemEntropy};
 use hivesync::config::{Config, Sources};
-use hivesync::domain::job::{NewJob, Priority, Queue};
+use hivesync::domain::job::{Job, NewJob, Priority, Queue};
 use hivesync::domain::preview::Platform;
 use hivesync::domain::{JobId, ProjectId, UserId};
 use hivesync::http::error::ApiResult;
@@ -149,16 +149,9 @@ struct Taken {
 /// The next job, waited for; 204 when the server stops.
 async fn claim(State(app): State<Arc<App>>, Query(asking): Query<Asking>) -> ApiResult<Response> {
     let request = claim_request(asking.worker);
-    loop {
-        if let Some(taken) = take(&app, &request).await? {
-            return Ok(Json(taken).into_response());
-        }
-        tokio::select! {
-            () = app.queue.wait(&request.queues) => {}
-            () = app.lifecycle.stopping().cancelled() => {
-                return Ok(StatusCode::NO_CONTENT.into_response());
-            }
-        }
+    tokio::select! {
+        claimed = app.queue.next(&request) => Ok(Json(taken(claimed?)).into_response()),
+        () = app.lifecycle.stopping().cancelled() => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
 
@@ -168,29 +161,40 @@ struct Done {
     fence: u64,
 }
 
-/// Ends a job; answers the next one, or 204 when none waits.
+/// Ends a job; answers the next one, or 204 when none waits. Both are asked at
+/// once, and so done in this order in one commit.
 async fn complete(
     State(app): State<Arc<App>>,
     Query(asking): Query<Asking>,
     Json(done): Json<Done>,
 ) -> ApiResult<Response> {
-    let claim = Claim {
+    let ended = Claim {
         job: done.id,
         fence: done.fence,
     };
-    app.queue.complete(&claim, Batch::new()).await?;
-    Ok(match take(&app, &claim_request(asking.worker)).await? {
-        Some(taken) => Json(taken).into_response(),
+    let request = claim_request(asking.worker);
+    let (completed, next) = tokio::join!(
+        app.queue.complete(&ended, Batch::new()),
+        app.queue.claim(&request)
+    );
+    let next = next?;
+    if let Err(refused) = completed {
+        if let Some((claim, _)) = next {
+            app.queue.release(&claim, Batch::new()).await?;
+        }
+        return Err(refused.into());
+    }
+    Ok(match next {
+        Some(next) => Json(taken(next)).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
-async fn take(app: &App, request: &ClaimRequest) -> ApiResult<Option<Taken>> {
-    let claimed = app.queue.claim(request).await?;
-    Ok(claimed.map(|(claim, job)| Taken {
+fn taken((claim, job): (Claim, Job)) -> Taken {
+    Taken {
         id: job.id,
         fence: claim.fence,
         kind: job.kind,
         payload: job.payload,
-    }))
+    }
 }

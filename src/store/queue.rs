@@ -69,6 +69,12 @@ pub trait JobQueue: Send + Sync {
     /// then waits for the end of its lease.
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<(Claim, Job)>>;
 
+    /// Takes the next job due, and waits until there is one. An adapter may
+    /// claim a job for a waiting worker in the very commit that makes it
+    /// claimable. Dropping the future is safe: a job that was claimed for it
+    /// goes back, as by `release`.
+    async fn next(&self, request: &ClaimRequest) -> Result<(Claim, Job)>;
+
     /// Waits until a job may have become claimable: something was enqueued,
     /// finished or resumed since the last call of `claim`, or the next delayed
     /// job or lease is due. May wake early; never misses a wake-up between a

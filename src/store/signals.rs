@@ -79,6 +79,18 @@ impl Signals {
         });
     }
 
+    /// When to look again whether something is due; `None` when nothing will be.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        let due = self.state.borrow().due;
+        due.map(|due| due.since(self.clock.now()).min(CLOCK_CHECK))
+    }
+
+    /// Whether something is due.
+    pub(super) fn is_due(&self) -> bool {
+        let due = self.state.borrow().due;
+        due.is_some_and(|due| due <= self.clock.now())
+    }
+
     /// Waits for an event of `queues` that no claim has seen, or until
     /// something is due.
     pub(super) async fn wait(&self, queues: &[Queue]) {

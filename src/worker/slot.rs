@@ -68,33 +68,44 @@ impl Slot {
             group_limit: self.group_limit,
         };
         while !stopping.is_cancelled() {
-            if gives_way(self.queue) && must_wait(app, self.queue).await {
-                tokio::select! {
-                    () = tokio::time::sleep(BREATH) => {}
-                    () = stopping.cancelled() => {}
-                }
-                continue;
-            }
-            match app.queue.claim(&request).await {
+            match self.next(app, &request).await {
                 Ok(Some((claim, job))) => {
                     stop_point!(ClaimAfter);
                     work_off(&worker, claim, job).await;
                 }
-                Ok(None) => {
-                    tokio::select! {
-                        () = app.queue.wait(&request.queues) => {}
-                        () = stopping.cancelled() => {}
-                    }
-                }
+                Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "no job could be claimed");
-                    tokio::select! {
-                        () = tokio::time::sleep(BREATH) => {}
-                        () = stopping.cancelled() => {}
-                    }
+                    until_stop(app, tokio::time::sleep(BREATH)).await;
                 }
             }
         }
+    }
+
+    /// Waits for a job. `None` says to look again whether the worker stops.
+    async fn next(&self, app: &App, request: &ClaimRequest) -> Result<Option<(Claim, Job)>> {
+        if !gives_way(self.queue) {
+            let next = until_stop(app, app.queue.next(request)).await;
+            return next.transpose();
+        }
+        // It must not be given a job the moment there is one: a build may run.
+        if must_wait(app, self.queue).await {
+            until_stop(app, tokio::time::sleep(BREATH)).await;
+            return Ok(None);
+        }
+        let claimed = app.queue.claim(request).await?;
+        if claimed.is_none() {
+            until_stop(app, app.queue.wait(&request.queues)).await;
+        }
+        Ok(claimed)
+    }
+}
+
+/// Drops `waiting` at the soft stop.
+async fn until_stop<T>(app: &App, waiting: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = waiting => Some(done),
+        () = app.lifecycle.stopping().cancelled() => None,
     }
 }
 

@@ -79,12 +79,8 @@ async fn our_waits() -> Result<Vec<f64>> {
 async fn work(app: Arc<App>, begun: mpsc::Sender<Instant>) -> Result<()> {
     let request = claim_request("idle".to_owned());
     loop {
-        match app.queue.claim(&request).await? {
-            None => app.queue.wait(&request.queues).await,
-            Some((claim, _)) => {
-                begun.send(Instant::now()).await?;
-                app.queue.complete(&claim, Batch::new()).await?;
-            }
-        }
+        let (claim, _) = app.queue.next(&request).await?;
+        begun.send(Instant::now()).await?;
+        app.queue.complete(&claim, Batch::new()).await?;
     }
 }

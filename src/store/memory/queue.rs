@@ -34,6 +34,16 @@ impl JobQueue for MemoryStore {
         Ok(claimed)
     }
 
+    /// Nothing is lost by dropping it: a claim here is one step.
+    async fn next(&self, request: &ClaimRequest) -> Result<(Claim, Job)> {
+        loop {
+            if let Some(claimed) = self.claim(request).await? {
+                return Ok(claimed);
+            }
+            self.wait(&request.queues).await;
+        }
+    }
+
     async fn wait(&self, queues: &[Queue]) {
         self.signals.wait(queues).await;
     }

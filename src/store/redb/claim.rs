@@ -6,42 +6,51 @@ use redb::ReadableTable;
 
 use super::errors::Halt;
 use super::jobs::{QueueTables, inconsistent, parse_id};
+use super::unit::Unit;
 use crate::clock::Timestamp;
 use crate::domain::JobId;
 use crate::domain::job::{Job, Queue};
 use crate::store::transition::{self, Stop};
 use crate::store::{Claim, ClaimRequest};
 
-/// What a claim did.
-pub(super) struct Claimed {
-    pub(super) job: Option<(Claim, Job)>,
-    /// Jobs whose lease had ended, as they are now.
-    pub(super) expired: Vec<Job>,
-    /// Whether anything was written.
-    pub(super) wrote: bool,
+impl Unit<'_> {
+    /// Puts back and moves up what is due, then takes the next job.
+    pub(super) fn claim(&mut self, request: &ClaimRequest) -> Result<Option<(Claim, Job)>, Halt> {
+        self.settle_due()?;
+        let now = self.now();
+        let claimed = self.queue()?.take(request, now)?;
+        // Nothing refuses a claim, so it may find out late that it has written.
+        if claimed.is_some() {
+            self.begin_writes();
+        }
+        Ok(claimed)
+    }
+
+    /// Puts back the jobs whose lease has ended, and makes those ready whose
+    /// time has come.
+    pub(super) fn settle_due(&mut self) -> Result<(), Halt> {
+        let now = self.now();
+        let expired = self.queue()?.expire(now, Some(now))?;
+        let promoted = self.queue()?.promote(now)?;
+        if promoted || !expired.is_empty() {
+            self.begin_writes();
+        }
+        self.end_orphaned_previews(&expired, now)
+    }
 }
 
 impl QueueTables<'_> {
-    pub(super) fn claim(
+    fn take(
         &mut self,
         request: &ClaimRequest,
         now: Timestamp,
-    ) -> Result<Claimed, Halt> {
-        let expired = self.expire(now, Some(now))?;
-        let promoted = self.promote(now)?;
-        let mut job = None;
+    ) -> Result<Option<(Claim, Job)>, Halt> {
         for queue in &request.queues {
             if let Some(id) = self.next_job(*queue, request.group_limit)? {
-                job = Some(self.start(&id, request, now)?);
-                break;
+                return self.start(&id, request, now).map(Some);
             }
         }
-        let wrote = promoted || !expired.is_empty() || job.is_some();
-        Ok(Claimed {
-            job,
-            expired,
-            wrote,
-        })
+        Ok(None)
     }
 
     /// Puts back the running jobs whose lease ends at `until` or before, or

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures::FutureExt;
 use redb::backends::FileBackend;
 use redb::{BackendError, Builder, StorageBackend};
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::domain::JobId;
-use crate::domain::job::{NewJob, Priority, Queue};
+use crate::domain::job::{JobState, NewJob, Priority, Queue};
 use crate::error::Code;
 use crate::store::{Batch, ClaimRequest, JobQueue, MetaStore, Sequence};
 
@@ -197,6 +198,48 @@ async fn a_failing_fsync_acknowledges_nothing() {
     let store = bench.open();
     let counted = store.stats(Queue::PreviewBuild).await.unwrap();
     assert_eq!((counted.queued, counted.running), (1, 0));
+}
+
+#[tokio::test]
+async fn a_new_job_reaches_a_waiting_worker_in_the_commit_that_adds_it() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let request = request();
+    // The file grows now rather than later, which is a sync of its own.
+    store.commit(enqueue(9)).await.unwrap();
+    store.claim(&request).await.unwrap();
+    let mut waiting = store.next(&request);
+    assert!(waiting.as_mut().now_or_never().is_none());
+    // Behind the worker in line.
+    store.allocate(Sequence::User).await.unwrap();
+    let before = bench.disk.syncs.load(Ordering::SeqCst);
+    store.commit(enqueue(1)).await.unwrap();
+    let (claim, _) = waiting.await.unwrap();
+    let syncs = bench.disk.syncs.load(Ordering::SeqCst) - before;
+    assert_eq!(syncs, 2, "the two of one commit");
+
+    drop(store);
+    let store = bench.open();
+    let found = store.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((found.state, found.fence), (JobState::Running, claim.fence));
+}
+
+#[tokio::test]
+async fn a_failing_fsync_gives_a_waiting_worker_nothing() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let request = request();
+    let mut waiting = store.next(&request);
+    assert!(waiting.as_mut().now_or_never().is_none());
+    bench.disk.failing.store(true, Ordering::SeqCst);
+    store.commit(enqueue(1)).await.unwrap_err();
+    assert_eq!(waiting.await.unwrap_err().code, Code::DependencyFailure);
+    bench.disk.failing.store(false, Ordering::SeqCst);
+    while store.commit(enqueue(2)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let (claim, _) = store.next(&request).await.unwrap();
+    assert_eq!((claim.job, claim.fence), (job_id(2), 1));
 }
 
 #[tokio::test]

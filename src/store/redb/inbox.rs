@@ -34,6 +34,8 @@ struct State<T> {
     waiting: VecDeque<T>,
     /// How many must wait for the writer to wake; `None` while it is awake.
     wakes_at: Option<usize>,
+    /// The writer is to look up, whether an operation waits or not.
+    rung: bool,
     closed: bool,
 }
 
@@ -51,6 +53,7 @@ impl<T> Inbox<T> {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 wakes_at: None,
+                rung: false,
                 closed: false,
             }),
             news: Condvar::new(),
@@ -71,15 +74,13 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// The same, unless there is no room.
-    pub(super) fn try_send(&self, operation: T) -> Result<(), T> {
-        match self.room.try_acquire() {
-            Ok(room) => {
-                room.forget();
-                self.put(operation)
-            }
-            Err(_) => Err(operation),
-        }
+    /// Has the writer look up without an operation.
+    pub(super) fn ring(&self) {
+        let mut state = self.lock();
+        state.rung = true;
+        state.wakes_at = None;
+        drop(state);
+        self.news.notify_one();
     }
 
     fn put(&self, operation: T) -> Result<(), T> {
@@ -97,20 +98,32 @@ impl<T> Inbox<T> {
     }
 
     /// The next group, after `last` if there was one; `None` when the inbox is
-    /// closed and empty. Blocking.
-    pub(super) fn take(&self, last: Option<&Answered>) -> Option<Vec<T>> {
+    /// closed and empty. Blocking, but not beyond `alarm` or a ring: then the
+    /// group may be empty.
+    pub(super) fn take(&self, last: Option<&Answered>, alarm: Option<Duration>) -> Option<Vec<T>> {
         let mut state = self.lock();
         // Those who came during the commit, and those it has answered.
         let expected = last.map_or(1, |last| last.operations + state.waiting.len());
-        while state.waiting.is_empty() && !state.closed {
+        let alarm = alarm.map(|alarm| Instant::now() + alarm);
+        while state.waiting.is_empty() && !state.closed && !state.rung {
             state.wakes_at = Some(1);
-            state = self
-                .news
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = match alarm {
+                None => self.sleep(state),
+                Some(alarm) => {
+                    let left = alarm.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        state.rung = true;
+                        break;
+                    }
+                    self.nap(state, left)
+                }
+            };
         }
         let until = last.map(|last| last.at + (last.took / PART).min(LONGEST));
-        while state.waiting.len() < expected.min(GROUP) && !state.closed {
+        while !state.waiting.is_empty()
+            && state.waiting.len() < expected.min(GROUP)
+            && !state.closed
+        {
             let left = until.map_or(Duration::ZERO, |until| {
                 until.saturating_duration_since(Instant::now())
             });
@@ -118,17 +131,27 @@ impl<T> Inbox<T> {
                 break;
             }
             state.wakes_at = Some(expected.min(GROUP));
-            let woken = self.news.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.nap(state, left);
         }
         state.wakes_at = None;
+        let rung = std::mem::take(&mut state.rung);
         let group: Vec<T> = {
             let count = state.waiting.len().min(GROUP);
             state.waiting.drain(..count).collect()
         };
         drop(state);
         self.room.add_permits(group.len());
-        (!group.is_empty()).then_some(group)
+        (rung || !group.is_empty()).then_some(group)
+    }
+
+    fn sleep<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        let woken = self.news.wait(state);
+        woken.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nap<'a>(&self, state: MutexGuard<'a, State<T>>, left: Duration) -> MutexGuard<'a, State<T>> {
+        let woken = self.news.wait_timeout(state, left);
+        woken.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Takes nothing more. What waits can still be taken.
@@ -171,7 +194,7 @@ mod tests {
         let inbox = Arc::new(Inbox::new());
         inbox.send(0).await.unwrap();
         let writer = Arc::clone(&inbox);
-        let taken = std::thread::spawn(move || writer.take(Some(&slow(3))));
+        let taken = std::thread::spawn(move || writer.take(Some(&slow(3)), None));
         while inbox.lock().wakes_at.is_none() {
             tokio::task::yield_now().await;
         }
@@ -190,35 +213,45 @@ mod tests {
             took: Duration::ZERO,
             at: Instant::now(),
         };
-        assert_eq!(inbox.take(Some(&long_ago)), Some(vec![0]));
+        assert_eq!(inbox.take(Some(&long_ago), None), Some(vec![0]));
     }
 
     #[tokio::test]
     async fn what_was_sent_before_the_end_is_taken() {
         let inbox = Inbox::new();
         for n in 0..=GROUP {
-            inbox.try_send(n).unwrap();
+            inbox.send(n).await.unwrap();
         }
         inbox.close();
         assert_eq!(inbox.send(0).await, Err(0));
-        assert_eq!(inbox.try_send(1), Err(1));
-        assert_eq!(inbox.take(None).unwrap().len(), GROUP);
-        assert_eq!(inbox.take(Some(&slow(5))), Some(vec![GROUP]));
-        assert_eq!(inbox.take(None), None);
+        assert_eq!(inbox.take(None, None).unwrap().len(), GROUP);
+        assert_eq!(inbox.take(Some(&slow(5)), None), Some(vec![GROUP]));
+        assert_eq!(inbox.take(None, None), None);
+    }
+
+    #[tokio::test]
+    async fn a_ring_and_an_alarm_are_empty_groups() {
+        let inbox = Inbox::<usize>::new();
+        inbox.ring();
+        assert_eq!(inbox.take(None, None), Some(vec![]));
+        assert_eq!(inbox.take(None, Some(Duration::ZERO)), Some(vec![]));
+        inbox.ring();
+        inbox.close();
+        assert_eq!(inbox.take(None, None), Some(vec![]));
+        assert_eq!(inbox.take(None, None), None);
     }
 
     #[tokio::test]
     async fn callers_are_held_back_until_there_is_room() {
         let inbox = Arc::new(Inbox::new());
         for n in 0..BACKLOG {
-            inbox.try_send(n).unwrap();
+            inbox.send(n).await.unwrap();
         }
-        assert_eq!(inbox.try_send(0), Err(0));
         let caller = Arc::clone(&inbox);
         let held = tokio::spawn(async move { caller.send(BACKLOG).await });
-        assert_eq!(inbox.take(None).unwrap().len(), GROUP);
+        assert_eq!(inbox.take(None, None).unwrap().len(), GROUP);
         held.await.unwrap().unwrap();
         inbox.abandon();
-        assert_eq!(inbox.take(None), None);
+        assert_eq!(inbox.take(None, None), None);
     }
 }

@@ -124,9 +124,9 @@ impl<'txn> QueueTables<'txn> {
         self.groups.write()?;
         let row = codec::encode(&self.state)?;
         self.state_table.insert(STATE, row.as_slice())?;
-        let touched = |queue: &Queue| self.touched[*queue as usize];
+        let touched = Queue::ALL.into_iter().filter(|q| self.is_touched(*q));
         Ok(QueueNews {
-            queues: Queue::ALL.into_iter().filter(touched).collect(),
+            queues: touched.collect(),
             due: next_due(&self.leases, &self.delayed)?,
         })
     }
@@ -151,6 +151,10 @@ impl<'txn> QueueTables<'txn> {
     /// Says that something may have become claimable.
     pub(super) fn touch(&mut self, queue: Queue) {
         self.touched[queue as usize] = true;
+    }
+
+    pub(super) fn is_touched(&self, queue: Queue) -> bool {
+        self.touched[queue as usize]
     }
 
     /// The queued job of a queue that has this key.

@@ -18,6 +18,7 @@ mod frozen;
 mod header;
 mod inbox;
 mod jobs;
+mod line;
 mod lock;
 mod meta;
 mod previews;

@@ -19,7 +19,20 @@ use crate::store::{Batch, Claim, ClaimRequest, JobQueue, QueueStats};
 impl JobQueue for RedbStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<(Claim, Job)>> {
         let request = request.clone();
-        self.writer.run(move |unit| claim(unit, &request)).await
+        self.writer
+            .run(move |unit| {
+                let glance = unit.glance();
+                let claimed = unit.claim(&request)?;
+                if claimed.is_none() {
+                    unit.found_nothing(&request.queues, glance);
+                }
+                Ok(claimed)
+            })
+            .await
+    }
+
+    async fn next(&self, request: &ClaimRequest) -> Result<(Claim, Job)> {
+        self.writer.stand_in_line(request.clone()).await
     }
 
     async fn wait(&self, queues: &[Queue]) {
@@ -121,21 +134,6 @@ impl RedbStore {
             })
             .await
     }
-}
-
-fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Option<(Claim, Job)>, Halt> {
-    let now = unit.now();
-    let glance = unit.glance();
-    let claimed = unit.queue()?.claim(request, now)?;
-    // Nothing refuses a claim, so it may find out late that it has written.
-    if claimed.wrote {
-        unit.begin_writes();
-    }
-    unit.end_orphaned_previews(&claimed.expired, now)?;
-    if claimed.job.is_none() {
-        unit.found_nothing(&request.queues, glance);
-    }
-    Ok(claimed.job)
 }
 
 fn retry(unit: &mut Unit<'_>, id: &JobId, batch: Batch) -> Result<(), Halt> {

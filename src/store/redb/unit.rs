@@ -57,6 +57,17 @@ impl<'txn> Unit<'txn> {
         self.signals.found_nothing(queues, glance);
     }
 
+    /// Whether the next delayed job or lease is due, as of the last commit.
+    pub(super) fn is_due(&self) -> bool {
+        self.signals.is_due()
+    }
+
+    /// Whether the group has made something of these queues claimable.
+    pub(super) fn has_news_of(&self, queues: &[Queue]) -> bool {
+        let tables = self.queue.as_ref();
+        tables.is_some_and(|tables| queues.iter().any(|queue| tables.is_touched(*queue)))
+    }
+
     /// A new operation: it may be refused until it writes.
     pub(super) fn begin_checks(&mut self) {
         self.written = false;

@@ -8,23 +8,25 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::errors::{Failure, Halt};
 use super::file::{self, File};
 use super::inbox::{Answered, Inbox};
+use super::line::{Handed, Line, Returns, Waiter};
 use super::unit::{QueueNews, Unit};
 use crate::clock::Clock;
-use crate::domain::job::Queue;
+use crate::domain::job::{Job, Queue};
 use crate::error::{Code, Context, Error, Result};
 use crate::store::signals::Signals;
+use crate::store::{Claim, ClaimRequest};
 
 /// A caller's operation, until it is settled.
 trait Operation: Send {
     /// Applies it. An error ends the whole group.
-    fn run(&mut self, unit: &mut Unit<'_>) -> Result<(), Halt>;
+    fn run(&mut self, unit: &mut Unit<'_>, line: &mut Line) -> Result<(), Halt>;
     /// Tells the caller what came of it, once the group's fate is known.
     fn settle(self: Box<Self>, fate: Result<(), &Failure>);
 }
@@ -40,7 +42,7 @@ where
     F: FnOnce(&mut Unit<'_>) -> Result<T, Halt> + Send,
     T: Send,
 {
-    fn run(&mut self, unit: &mut Unit<'_>) -> Result<(), Halt> {
+    fn run(&mut self, unit: &mut Unit<'_>, _: &mut Line) -> Result<(), Halt> {
         let Some(work) = self.work.take() else {
             return Ok(());
         };
@@ -66,9 +68,30 @@ where
     }
 }
 
+/// A worker joins the line.
+struct Join(Option<Waiter>);
+
+impl Operation for Join {
+    fn run(&mut self, _: &mut Unit<'_>, line: &mut Line) -> Result<(), Halt> {
+        if let Some(waiter) = self.0.take() {
+            line.join(waiter);
+        }
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, fate: Result<(), &Failure>) {
+        // The line answers those who have joined it.
+        if let (Some(waiter), Err(failure)) = (self.0, fate) {
+            waiter.refuse(failure);
+        }
+    }
+}
+
+type Operations = Inbox<Box<dyn Operation>>;
+
 /// The callers' end of the writer.
 pub(super) struct Writer {
-    inbox: Arc<Inbox<Box<dyn Operation>>>,
+    inbox: Arc<Operations>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,9 +101,14 @@ impl Writer {
         clock: Arc<dyn Clock>,
         signals: Arc<Signals>,
     ) -> Result<Self> {
-        let inbox = Arc::new(Inbox::new());
+        let inbox = Arc::new(Operations::new());
+        let returns = Returns::new({
+            let inbox = Arc::clone(&inbox);
+            move || inbox.ring()
+        });
         let worker = Worker {
             inbox: Arc::clone(&inbox),
+            line: Line::new(Arc::new(returns)),
             file,
             clock,
             signals,
@@ -115,17 +143,20 @@ impl Writer {
         answer.await.map_err(|_| gone())?
     }
 
+    /// Waits in line for a job. Dropping the future is safe: what was claimed
+    /// for it goes back.
+    pub(super) async fn stand_in_line(&self, request: ClaimRequest) -> Result<(Claim, Job)> {
+        let (worker, handed) = oneshot::channel();
+        let join = Join(Some(Waiter::new(request, worker)));
+        let sent = self.inbox.send(Box::new(join)).await;
+        sent.map_err(|_| gone())?;
+        handed.await.map_err(|_| gone())?.map(Handed::take)
+    }
+
     /// Has the writer look whether the file must be opened again, without
     /// waiting for it.
     pub(super) fn nudge(&self) {
-        let (caller, _) = oneshot::channel();
-        let task = Task {
-            work: Some(|_: &mut Unit<'_>| Ok(())),
-            outcome: None,
-            caller,
-        };
-        // A full inbox is nudge enough.
-        let _ = self.inbox.try_send(Box::new(task));
+        self.inbox.ring();
     }
 }
 
@@ -150,7 +181,8 @@ fn gone() -> Error {
 
 /// The thread's end.
 struct Worker {
-    inbox: Arc<Inbox<Box<dyn Operation>>>,
+    inbox: Arc<Operations>,
+    line: Line,
     file: Arc<File>,
     clock: Arc<dyn Clock>,
     signals: Arc<Signals>,
@@ -164,13 +196,15 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    fn run(self) {
+    fn run(mut self) {
         let mut last: Option<Answered> = None;
-        while let Some(mut group) = self.inbox.take(last.as_ref()) {
+        while let Some(mut group) = self.inbox.take(last.as_ref(), self.alarm()) {
             let began = Instant::now();
-            let operations = group.len();
+            let callers = group.len() + self.line.len();
             let fate = self.commit(&mut group);
             let took = began.elapsed();
+            self.line.settle(fate.as_ref().copied());
+            let operations = callers - self.line.len();
             for operation in group {
                 operation.settle(fate.as_ref().copied());
             }
@@ -183,9 +217,17 @@ impl Worker {
         self.file.close();
     }
 
+    /// When those in line must be looked after, whether anybody comes or not.
+    fn alarm(&self) -> Option<Duration> {
+        if self.line.len() == 0 {
+            return None;
+        }
+        self.signals.next_look()
+    }
+
     /// One group, one transaction. Waiting workers hear of it before the
     /// callers do, so that an idle worker starts at once.
-    fn commit(&self, group: &mut [Box<dyn Operation>]) -> Result<(), Failure> {
+    fn commit(&mut self, group: &mut [Box<dyn Operation>]) -> Result<(), Failure> {
         if !self.file.is_open() {
             self.reopen()?;
         }
@@ -219,14 +261,17 @@ impl Worker {
         Err(failure)
     }
 
-    fn attempt(&self, group: &mut [Box<dyn Operation>]) -> Result<Option<QueueNews>, Halt> {
+    fn attempt(&mut self, group: &mut [Box<dyn Operation>]) -> Result<Option<QueueNews>, Halt> {
+        let line = &mut self.line;
         self.file.with_open(|db| {
             let mut txn = db.begin_write()?;
             file::make_safe(&mut txn);
             let mut unit = Unit::new(&txn, &*self.clock, &self.signals);
+            line.give_back(&mut unit)?;
             for operation in &mut *group {
-                operation.run(&mut unit)?;
+                operation.run(&mut unit, line)?;
             }
+            line.serve(&mut unit)?;
             if !unit.is_dirty() {
                 drop(unit);
                 txn.abort()?;

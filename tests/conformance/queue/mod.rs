@@ -3,6 +3,7 @@
 mod claims;
 mod dedupe;
 mod ends;
+mod handing;
 mod leases;
 mod order;
 mod wakeups;
@@ -10,6 +11,7 @@ mod wakeups;
 use claims::*;
 use dedupe::*;
 use ends::*;
+use handing::*;
 use leases::*;
 use order::*;
 use wakeups::*;
@@ -63,6 +65,16 @@ for_every_adapter! {
     the_preview_of_a_buried_job_ends_with_it
     a_restart_puts_every_running_job_back
     a_clock_that_jumps_an_hour_ends_every_lease_once
+
+    a_job_that_waits_is_given_at_once
+    a_waiting_worker_is_given_a_new_job
+    waiting_workers_are_given_each_job_once
+    waiting_workers_are_given_what_a_claim_would_take
+    a_waiting_worker_passes_over_a_full_group
+    a_waiting_worker_is_given_a_job_when_its_queue_goes_on
+    a_waiting_worker_is_given_a_delayed_job_when_it_is_due
+    a_waiting_worker_is_given_a_job_whose_lease_ends
+    a_job_for_a_worker_that_has_gone_is_back
 
     a_waiter_wakes_for_new_jobs
     a_waiter_sleeps_while_nothing_happens
