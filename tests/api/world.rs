@@ -188,9 +188,14 @@ pub(crate) async fn preview(
         started_at: None,
         completed_at: status.is_final().then_some(now),
     };
+    let mut job = job.into_new_job(id.clone()).expect("a job");
+    if status.is_final() {
+        // A worker must not take it before it has ended.
+        job.run_at = Some(now.after(std::time::Duration::from_hours(1)));
+    }
     let batch = Batch::new()
         .put(Record::Preview(preview), Expect::Absent)
-        .enqueue(job.into_new_job(id.clone()).expect("a job"));
+        .enqueue(job);
     app.store.commit(batch).await.expect("written");
     if status.is_final() {
         // Its job has ended as well; how is no matter here.
