@@ -11,7 +11,9 @@ use zip::ZipArchive;
 use super::web::inside;
 use crate::blobs::Extents;
 use crate::blobs::extent::Reader;
+use crate::data_dir::DataDir;
 use crate::disk;
+use crate::error::{Code, Error, Result};
 
 /// Where a web bundle keeps its site; see [`crate::bundle::product::DIST`].
 const SITE: &str = "dist/";
@@ -26,13 +28,18 @@ pub(super) struct Unpacking {
     pub(super) relatives: Vec<PathBuf>,
     /// Bytes that a site may have.
     pub(super) limit: u64,
+    pub(super) data: DataDir,
+    /// Bytes that must stay free on the disk.
+    pub(super) reserve: u64,
 }
 
 impl Unpacking {
     /// Blocking.
-    pub(super) fn run(&self, zip: Extents) -> io::Result<()> {
-        let unpacked = unpack_site(zip, &self.aside, &self.relatives, self.limit)
-            .and_then(|()| fs::rename(&self.aside, &self.root));
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE`, `STORAGE_FULL`.
+    pub(super) fn run(&self, zip: Extents) -> Result<()> {
+        let unpacked = self.unpack(zip);
         let Err(error) = unpacked else {
             return Ok(());
         };
@@ -45,13 +52,61 @@ impl Unpacking {
             Err(error)
         }
     }
+
+    fn unpack(&self, zip: Extents) -> Result<()> {
+        let mut archive = ZipArchive::new(BufReader::new(zip.reader())).map_err(failed)?;
+        let size = site_size(&mut archive).map_err(failed)?;
+        if size > self.limit {
+            return Err(too_large(size, self.limit));
+        }
+        self.data.require_free(self.reserve.saturating_add(size))?;
+        unpack_site(&mut archive, &self.aside, &self.relatives, size)
+            .and_then(|()| fs::rename(&self.aside, &self.root))
+            .map_err(failed)
+    }
+}
+
+fn failed(error: impl Into<io::Error>) -> Error {
+    let error = error.into();
+    let code = disk::code_of(&error, Code::InternalError);
+    Error::new(code, "could not unpack a web bundle").caused_by(error)
+}
+
+fn too_large(size: u64, limit: u64) -> Error {
+    Error::new(
+        Code::PayloadTooLarge,
+        format!(
+            "this site has {} MB, and no more than {} MB are shown in a browser; download the \
+             bundle, or let the operator raise BUILD_DISK_MB",
+            size >> 20,
+            limit >> 20
+        ),
+    )
+    .with("limit", limit)
 }
 
 type Archive = ZipArchive<BufReader<Reader>>;
 
-/// Writes the regular files below `dist/` into the new folder `into`.
-fn unpack_site(zip: Extents, into: &Path, relatives: &[PathBuf], limit: u64) -> io::Result<()> {
-    let mut archive = ZipArchive::new(BufReader::new(zip.reader()))?;
+/// The bytes of the files that [`unpack_site`] writes, as the archive says.
+fn site_size(archive: &mut Archive) -> io::Result<u64> {
+    let mut size = 0_u64;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index)?;
+        if entry.is_file() && entry.name()?.starts_with(SITE) {
+            size = size.saturating_add(entry.size());
+        }
+    }
+    Ok(size)
+}
+
+/// Writes the regular files below `dist/` into the new folder `into`: at most
+/// `limit` bytes, whatever the archive says of them.
+fn unpack_site(
+    archive: &mut Archive,
+    into: &Path,
+    relatives: &[PathBuf],
+    limit: u64,
+) -> io::Result<()> {
     fs::create_dir(into)?;
     let mut left = limit;
     for index in 0..archive.len() {
@@ -70,7 +125,7 @@ fn unpack_site(zip: Extents, into: &Path, relatives: &[PathBuf], limit: u64) -> 
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        if size <= left && share(&mut archive, index, size, relatives, &name, &path)? {
+        if size <= left && share(archive, index, size, relatives, &name, &path)? {
             left -= size;
             continue;
         }
@@ -80,7 +135,7 @@ fn unpack_site(zip: Extents, into: &Path, relatives: &[PathBuf], limit: u64) -> 
         left = match io::copy(&mut entry.take(left.saturating_add(1)), &mut file)? {
             written if written > left => {
                 return Err(io::Error::other(
-                    "the web bundle unpacks to more than is allowed",
+                    "a web bundle unpacks to more than it says",
                 ));
             }
             written => left - written,
@@ -147,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    fn zip_of(files: &[(&str, &str)]) -> Extents {
+    fn zip_of(files: &[(&str, &str)]) -> Archive {
         let mut zip = ZipWriter::new(tempfile::tempfile().unwrap());
         for (name, content) in files {
             zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -155,21 +210,22 @@ mod tests {
         }
         zip.add_symlink("dist/link", "/etc/passwd", SimpleFileOptions::default())
             .unwrap();
-        Extents::of_file(zip.finish().unwrap()).unwrap()
+        let zip = Extents::of_file(zip.finish().unwrap()).unwrap();
+        ZipArchive::new(BufReader::new(zip.reader())).unwrap()
     }
 
     #[test]
     fn only_the_site_is_unpacked_and_only_regular_files() {
         let folder = tempfile::tempdir().unwrap();
         let into = folder.path().join("site");
-        let zip = zip_of(&[
+        let mut zip = zip_of(&[
             ("dist/index.html", "<p>"),
             ("dist/assets/a.js", "1"),
             ("dist/../../escape", "no"),
             ("build.log", "no"),
             ("distant/x", "x"),
         ]);
-        unpack_site(zip, &into, &[], 1000).unwrap();
+        unpack_site(&mut zip, &into, &[], 1000).unwrap();
         let mut found = Vec::new();
         let mut folders = vec![into.clone()];
         while let Some(next) = folders.pop() {
@@ -190,8 +246,9 @@ mod tests {
     #[test]
     fn a_bundle_over_the_limit_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let zip = zip_of(&[("dist/a", "12345"), ("dist/b", "67890")]);
-        assert!(unpack_site(zip, &folder.path().join("x"), &[], 9).is_err());
+        let mut zip = zip_of(&[("dist/a", "12345"), ("dist/b", "67890"), ("c", "1")]);
+        assert_eq!(site_size(&mut zip).unwrap(), 10);
+        assert!(unpack_site(&mut zip, &folder.path().join("x"), &[], 9).is_err());
     }
 
     #[test]
@@ -205,14 +262,14 @@ mod tests {
             ("dist/edited.js", "one"),
             ("dist/x/y", ""),
         ];
-        unpack_site(zip_of(&first), &old, &[], 1000).unwrap();
+        unpack_site(&mut zip_of(&first), &old, &[], 1000).unwrap();
         let second = [
             ("dist/same.js", "1"),
             ("dist/edited.js", "two"),
             ("dist/x/y", "longer"),
         ];
         let relatives = [folder.path().join("never looked at"), old.clone()];
-        unpack_site(zip_of(&second), &new, &relatives, 1000).unwrap();
+        unpack_site(&mut zip_of(&second), &new, &relatives, 1000).unwrap();
 
         let node = |site: &Path, name: &str| fs::metadata(site.join(name)).unwrap().ino();
         assert_eq!(node(&old, "same.js"), node(&new, "same.js"));

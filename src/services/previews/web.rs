@@ -6,7 +6,6 @@ use super::bundle::{fetch, finished};
 use super::unpack::Unpacking;
 use super::{Reader, open};
 use crate::app::App;
-use crate::disk;
 use crate::domain::JobId;
 use crate::domain::path::plain;
 use crate::domain::preview::{Platform, Preview, PreviewStatus};
@@ -26,8 +25,8 @@ pub struct Site {
 /// The site of a web preview; unpacks it where nobody has yet.
 ///
 /// # Errors
-/// `NOT_FOUND` for another platform, `JOB_NOT_READY`, `PREVIEW_EXPIRED`, and
-/// what [`super::open`] refuses.
+/// `NOT_FOUND` for another platform, `JOB_NOT_READY`, `PREVIEW_EXPIRED`,
+/// `PAYLOAD_TOO_LARGE`, `STORAGE_FULL`, and what [`super::open`] refuses.
 pub async fn site(app: &App, reader: &Reader, id: &JobId) -> Result<Site> {
     let preview = open(app, reader, id).await?.value;
     if preview.platform != Platform::Web {
@@ -61,16 +60,14 @@ async fn unpack(app: &App, preview: &Preview, root: &Path) -> Result<()> {
         aside: app.data.tmp().join(format!("web-{}-{nonce}", preview.id)),
         root: root.to_owned(),
         relatives: relatives(app, preview).await?,
-        limit: app.config.sources.max_unpacked_bytes,
+        // A build may have written as much.
+        limit: app.config.builds.limits.disk_bytes,
+        data: app.data.clone(),
+        reserve: app.config.min_free_disk_bytes,
     };
-    let what = "unpack a web bundle";
     tokio::task::spawn_blocking(move || unpacking.run(zip))
         .await
-        .or_internal(what)?
-        .map_err(|e| {
-            let code = disk::code_of(&e, Code::InternalError);
-            Error::new(code, format!("could not {what}")).caused_by(e)
-        })
+        .or_internal("unpack a web bundle")?
 }
 
 /// Where the project's last sites lie, or would if somebody had looked at them.

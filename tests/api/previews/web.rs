@@ -276,3 +276,27 @@ async fn with_a_preview_host_each_preview_has_an_origin_of_its_own() {
     nobody.expect_error(404, "NOT_FOUND");
     world.server.stop().await;
 }
+
+#[tokio::test]
+async fn a_site_may_be_as_large_as_a_build_may_make_it() {
+    let setup = Setup::new().config(|config| {
+        config.sources.max_unpacked_bytes = 1 << 20;
+        config.builds.limits.disk_bytes = 3 << 20;
+    });
+    let world = World::with(setup).await;
+    let page = vec![b' '; 2 << 20];
+    let (id, access) = world.web(&[("dist/index.html", &page)]).await;
+    let served = get(&world, &format!("/p/{id}~{access}/index.html")).await;
+    assert_eq!(served.status, 200, "{}", served.text());
+
+    world.upload("more").await;
+    let page = vec![b' '; 4 << 20];
+    let (id, access) = world.web(&[("dist/index.html", &page)]).await;
+    let refused = get(&world, &format!("/p/{id}~{access}/index.html")).await;
+    let error = refused.expect_error(413, "PAYLOAD_TOO_LARGE");
+    let told = error["message"].as_str().expect("a message");
+    assert!(told.contains("4 MB, and no more than 3 MB"), "{told}");
+    let left = std::fs::read_dir(world.server.app.data.tmp()).expect("the folder");
+    assert_eq!(left.count(), 0, "nothing is left of it");
+    world.server.stop().await;
+}
