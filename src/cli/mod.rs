@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod credentials;
 mod events;
+mod excerpt;
 pub mod follow;
 pub mod health;
 pub mod logging;

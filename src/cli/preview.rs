@@ -300,7 +300,7 @@ fn print(
             )),
         }
         if !r.succeeded() {
-            for line in &r.log_end {
+            for line in &r.excerpt {
                 tell(format_args!("  | {line}"));
             }
             tell(format_args!("  log: {}", r.log_url(client)));

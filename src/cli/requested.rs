@@ -8,13 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
+use super::excerpt;
 use super::outcome::Outcome;
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Context, Result};
-
-/// How many lines of a failed build's log are shown.
-const LOG_LINES: usize = 20;
 
 #[derive(Deserialize)]
 struct TokenAnswer {
@@ -50,9 +48,9 @@ pub(super) struct Requested {
     pub(super) outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) saved_as: Option<PathBuf>,
-    /// Where a failed build's log stops, ready for a terminal.
+    /// What a failed build's log says of the failure, ready for a terminal.
     #[serde(skip)]
-    pub(super) log_end: Vec<String>,
+    pub(super) excerpt: Vec<String>,
 }
 
 impl Requested {
@@ -77,7 +75,7 @@ impl Requested {
             access: Secret::new(build.access_token),
             outcome: None,
             saved_as: None,
-            log_end: Vec::new(),
+            excerpt: Vec::new(),
         })
     }
 
@@ -106,7 +104,7 @@ impl Requested {
         )
     }
 
-    /// Reads where the log of a failed build stops. Without it the failure is
+    /// Reads what the log of a failed build says of it. Without that the failure is
     /// still told, so its own failure is not.
     pub(super) async fn read_log(&mut self, client: &Client) {
         let client = client.with_token(self.access.clone());
@@ -115,7 +113,7 @@ impl Requested {
             return;
         };
         if let Ok(text) = response.text().await {
-            self.log_end = log_end(&text);
+            self.excerpt = excerpt::of(&text);
         }
     }
 
@@ -177,31 +175,4 @@ async fn issue(
 ) -> Result<TokenAnswer> {
     let body = json!({"project_id": project, "git_ref": git_ref, "platform": platform});
     client.post("/preview/token", &body).await
-}
-
-/// The last lines of a log. What a build writes must not steer the terminal.
-fn log_end(text: &str) -> Vec<String> {
-    let plain = console::strip_ansi_codes(text);
-    let lines: Vec<String> = plain
-        .lines()
-        // A progress line is drawn over itself: its last state counts.
-        .map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default())
-        .filter(|line| !line.is_empty())
-        .map(|line| line.chars().filter(|c| !c.is_control()).collect())
-        .collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].to_vec()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_ends_in_plain_lines() {
-        let text = "== bundle\n\n10 %\r90 %\r\n\u{1b}[31mno such module\u{1b}[0m\u{7}\n";
-        assert_eq!(log_end(text), ["== bundle", "90 %", "no such module"]);
-        let long = "a line\n".repeat(100);
-        assert_eq!(log_end(&long).len(), LOG_LINES);
-        assert!(log_end("").is_empty());
-    }
 }
