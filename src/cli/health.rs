@@ -109,14 +109,20 @@ fn print(health: &Health) {
         ));
     }
     output::print("");
-    output::print(queues(health));
+    output::print(queues(health).trim_fmt());
+    if health.queues.values().any(|queue| queue.dead > 0) {
+        output::print(
+            "\nFAILED counts what has ended for good, builds of projects that do not build among \
+             it; a build's page and log say why.",
+        );
+    }
 }
 
 fn queues(health: &Health) -> Table {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
-        .set_header(["QUEUE", "QUEUED", "RUNNING", "DEAD", ""]);
+        .set_header(["QUEUE", "QUEUED", "RUNNING", "FAILED", ""]);
     for (name, queue) in &health.queues {
         table.add_row([
             name.clone(),

@@ -80,6 +80,9 @@ pub struct StoreHealth {
 pub struct QueueHealth {
     pub queued: u64,
     pub running: u64,
+    /// Jobs that have failed for good, after their last attempt or where no
+    /// other could help. A build of a project that does not build is one of
+    /// them, so a number here is no alarm by itself; a cancelled job is not.
     pub dead: u64,
     pub paused: bool,
 }

@@ -38,7 +38,7 @@ pub struct QueueStats {
     /// Queued, due or delayed.
     pub queued: u64,
     pub running: u64,
-    /// Failed for good.
+    /// Failed for good, whoever's fault it was.
     pub dead: u64,
     pub paused: bool,
 }
