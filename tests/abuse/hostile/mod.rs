@@ -1,9 +1,10 @@
 //! Projects that mean harm, built by the real worker: what they reach for they
 //! must not get, what they use up ends them and nobody else, and the job says
-//! so. The scenarios stand in [`reaching`] and [`using_up`]; each level of the
+//! so. The scenarios stand in [`reaching`], [`using_up`] and [`hiding`]; each level of the
 //! sandbox that promises something has a file with its tests.
 
 mod canaries;
+mod hiding;
 mod isolated;
 mod missing;
 mod reaching;

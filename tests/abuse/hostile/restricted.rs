@@ -3,7 +3,7 @@
 
 use hivesync::config::SandboxChoice;
 
-use super::{Level, reaching, using_up};
+use super::{Level, hiding, reaching, using_up};
 
 const LEVEL: Level = Level {
     set: |config| config.builds.sandbox = SandboxChoice::Restricted,
@@ -68,4 +68,14 @@ async fn one_file_is_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_bounded() {
     using_up::the_log(LEVEL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_is_bounded() {
+    hiding::is_bounded(LEVEL, "hive-restricted-hiding").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_counted_is_refused() {
+    hiding::what_cannot_be_counted_is_refused(LEVEL).await;
 }

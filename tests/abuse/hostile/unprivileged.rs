@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::canaries::{Canaries, Target, alive, environment};
+use super::hiding::{self, FROM_ITS_OWN_USER, WAYS};
 use super::reaching::{
     ATTEMPTS, BUILD_SCRIPT, BUNDLER, CREDENTIAL, INSTALL_SCRIPT, OF_THE_BUILD, SHOW_SCRIPTS,
     assert_refused,
@@ -153,4 +154,33 @@ async fn restricted_builds_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn isolated_builds_are_bounded() {
     is_bounded(Isolated, "hive-plain-isolated").await;
+}
+
+async fn what_is_hidden_is_bounded(level: SandboxChoice, marker: &str) {
+    let settings = [("BUILD_MEMORY_MB", "400"), ("BUILD_DISK_MB", "128")];
+    let server = start(level, &settings).await;
+    for (way, says) in WAYS.into_iter().chain(FROM_ITS_OWN_USER) {
+        let (status, log) = built(&server, &hiding::tree(way, marker), "web").await;
+        let error = &status["error"];
+        assert_eq!(
+            error["code"], "PREVIEW_BUILD_FAILED",
+            "{way}: {status}\n{log}"
+        );
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains(says), "{way}: {message}\n{log}");
+        assert!(message.contains("killed"), "{message}");
+        assert_eq!(alive(marker), Vec::<String>::new());
+    }
+    assert_others_build(&server).await;
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_restricted_builds_hide_is_bounded() {
+    what_is_hidden_is_bounded(Restricted, "hive-plain-restricted-hiding").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_isolated_builds_hide_is_bounded() {
+    what_is_hidden_is_bounded(Isolated, "hive-plain-isolated-hiding").await;
 }

@@ -9,23 +9,21 @@ use super::canaries::alive;
 use super::{Level, assert_others_build};
 use crate::builder::Tree;
 
-const MB: u64 = 1 << 20;
+pub(super) const MB: u64 = 1 << 20;
 
-/// Builds `script` under limits that `set` has lowered; it must be killed for
+/// Builds `tree` under limits that `set` has lowered; it must be killed for
 /// the one that `setting` names, as must all that it has started, while others
 /// build. `marker` names its processes.
-async fn killed_for(
+pub(super) async fn killed_for(
     level: Level,
     set: impl FnOnce(&mut BuildLimits),
-    script: &str,
+    tree: &Tree,
     setting: &str,
     marker: &str,
 ) {
     let builder = level.server(|config| set(&mut config.builds.limits)).await;
     let project = level.project(&builder).await;
-    // The marker stands in every command line of the script.
-    let tree = Tree::script(&script.replace("MARKER", marker));
-    let commit = builder.upload(project, &tree).await;
+    let commit = builder.upload(project, tree).await;
     let id = builder.request(project, &commit, Platform::Web).await;
     assert_others_build(&builder, level).await;
     let preview = builder.ended(&id).await;
@@ -43,6 +41,11 @@ async fn killed_for(
     builder.stop().await;
 }
 
+/// The marker stands in every command line of the script.
+fn marked(script: &str, marker: &str) -> Tree {
+    Tree::script(&script.replace("MARKER", marker))
+}
+
 pub(super) const MEMORY: &str = r#"node -e "
 const kept = [];
 while (kept.length < 60) kept.push(Buffer.alloc(16 << 20, 1));
@@ -51,7 +54,14 @@ setTimeout(() => {}, 60000);
 
 pub(super) async fn memory(level: Level, marker: &str) {
     let set = |limits: &mut BuildLimits| limits.memory_bytes = 400 * MB;
-    killed_for(level, set, MEMORY, "BUILD_MEMORY_MB", marker).await;
+    killed_for(
+        level,
+        set,
+        &marked(MEMORY, marker),
+        "BUILD_MEMORY_MB",
+        marker,
+    )
+    .await;
 }
 
 /// Each process is small; it is their number that counts.
@@ -61,7 +71,14 @@ pub(super) async fn memory_of_many(level: Level, marker: &str) {
 done
 wait"#;
     let set = |limits: &mut BuildLimits| limits.memory_bytes = 400 * MB;
-    killed_for(level, set, script, "BUILD_MEMORY_MB", marker).await;
+    killed_for(
+        level,
+        set,
+        &marked(script, marker),
+        "BUILD_MEMORY_MB",
+        marker,
+    )
+    .await;
 }
 
 /// Half of them leave their parent and their session at once.
@@ -75,7 +92,14 @@ sleep 60";
 
 pub(super) async fn processes(level: Level, marker: &str) {
     let set = |limits: &mut BuildLimits| limits.processes = 120;
-    killed_for(level, set, PROCESSES, "BUILD_PROCESSES", marker).await;
+    killed_for(
+        level,
+        set,
+        &marked(PROCESSES, marker),
+        "BUILD_PROCESSES",
+        marker,
+    )
+    .await;
 }
 
 pub(super) const DISK: &str = r"n=0
@@ -87,7 +111,7 @@ sleep 60";
 
 pub(super) async fn disk(level: Level, marker: &str) {
     let set = |limits: &mut BuildLimits| limits.disk_bytes = 64 * MB;
-    killed_for(level, set, DISK, "BUILD_DISK_MB", marker).await;
+    killed_for(level, set, &marked(DISK, marker), "BUILD_DISK_MB", marker).await;
 }
 
 /// They take no blocks, but a disk has only so many of them.
@@ -97,7 +121,7 @@ for (let n = 0; n < 8000; n++) require('fs').writeFileSync('empty-' + n, '');
 setTimeout(() => {}, 60000);
 " MARKER"#;
     let set = |limits: &mut BuildLimits| limits.disk_bytes = 20 * MB;
-    killed_for(level, set, script, "BUILD_DISK_MB", marker).await;
+    killed_for(level, set, &marked(script, marker), "BUILD_DISK_MB", marker).await;
 }
 
 /// A walk by recursion through these would overflow the server's stack.
@@ -107,13 +131,13 @@ for (let n = 0; n < 8000; n++) { require('fs').mkdirSync('d'); process.chdir('d'
 " MARKER
 echo nested"#;
     let set = |limits: &mut BuildLimits| limits.disk_bytes = 1024 * MB;
-    killed_for(level, set, script, "nested", marker).await;
+    killed_for(level, set, &marked(script, marker), "nested", marker).await;
 }
 
 pub(super) async fn one_file(level: Level, marker: &str) {
     let script = "exec head -c 60000000 /dev/zero > large";
     let set = |limits: &mut BuildLimits| limits.file_bytes = 16 * MB;
-    killed_for(level, set, script, "BUILD_FILE_MB", marker).await;
+    killed_for(level, set, &marked(script, marker), "BUILD_FILE_MB", marker).await;
 }
 
 /// A gigabyte of lines, one line without end, and what is no text at all: the

@@ -71,6 +71,10 @@ const REFUSED: &[i64] = &[
     libc::SYS_fanotify_init,
     libc::SYS_quotactl,
     libc::SYS_quotactl_fd,
+    // Messages that may carry descriptors: of a file that only such a message
+    // holds nobody knows. The filter cannot see whether one does.
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
     libc::SYS_syslog,
     libc::SYS_acct,
     libc::SYS_swapon,
@@ -111,6 +115,28 @@ const UNKNOWN: &[i64] = &[
     libc::SYS_memfd_secret,
 ];
 
+/// Refused as what these files cannot do: their callers read and write then.
+/// They lend pages to pipes and sockets, where a small part of a page keeps the
+/// whole of it, up to two megabytes, out of everybody's account.
+const UNFIT: &[i64] = &[
+    libc::SYS_splice,
+    libc::SYS_vmsplice,
+    libc::SYS_tee,
+    libc::SYS_sendfile,
+];
+
+/// What a socket is not told, though its owner hears that it was: how large
+/// its buffers are to be. That is a wish at any time, and the system's own
+/// figures let a watch bound what sockets hold by their number.
+const UNHEARD: [i32; 2] = [libc::SO_SNDBUF, libc::SO_RCVBUF];
+
+/// Other options that give a socket memory of its own, or of the process's.
+const MEMORY_OPTIONS: [i32; 3] = [
+    libc::SO_ATTACH_FILTER,
+    libc::SO_ATTACH_REUSEPORT_CBPF,
+    libc::SO_ZEROCOPY,
+];
+
 const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -133,21 +159,28 @@ const SECOND_NUMBER: Option<i64> = None;
 impl Calls {
     /// Holds this process, and all that it starts, to the filter.
     pub(super) fn apply(self) -> io::Result<()> {
-        let refused = self.refused().map_err(io::Error::other)?;
-        let unknown = always(UNKNOWN);
-        for (rules, errno) in [(refused, libc::EPERM), (unknown, libc::ENOSYS)] {
+        for (rules, errno) in self.filters().map_err(io::Error::other)? {
             let program = program(rules, errno).map_err(io::Error::other)?;
             apply_filter(&program).map_err(io::Error::other)?;
         }
         Ok(())
     }
 
+    /// What is refused, and with which error.
+    fn filters(self) -> Result<[(Rules, i32); 4], seccompiler::BackendError> {
+        let unheard = options(&UNHEARD)?;
+        Ok([
+            (self.refused()?, libc::EPERM),
+            (always(UNKNOWN), libc::ENOSYS),
+            (always(UNFIT), libc::EINVAL),
+            (BTreeMap::from([(libc::SYS_setsockopt, unheard)]), 0),
+        ])
+    }
+
     fn refused(self) -> Result<Rules, seccompiler::BackendError> {
         let mut rules = always(REFUSED);
         let mut add = |call: i64, when: Vec<Vec<SeccompCondition>>| {
-            let when: Result<Vec<SeccompRule>, _> =
-                when.into_iter().map(SeccompRule::new).collect();
-            rules.insert(call, when?);
+            rules.insert(call, any(when)?);
             Ok::<(), seccompiler::BackendError>(())
         };
         let mut cloned = Vec::new();
@@ -155,32 +188,63 @@ impl Calls {
             let flag = number(flag);
             cloned.push(vec![argument(0, SeccompCmpOp::MaskedEq(flag), flag)?]);
         }
+        // A thread with descriptors of its own, which its process does not show.
+        let (thread, files) = (number(libc::CLONE_THREAD), number(libc::CLONE_FILES));
+        let own_files = SeccompCmpOp::MaskedEq(thread | files);
+        cloned.push(vec![argument(0, own_files, thread)?]);
         add(libc::SYS_clone, cloned)?;
         let mut terminal = Vec::new();
         for command in TERMINAL {
             terminal.push(vec![argument(1, SeccompCmpOp::Eq, command)?]);
         }
         add(libc::SYS_ioctl, terminal)?;
-        add(libc::SYS_socket, self.sockets.refused()?)?;
-        if self.sockets == Sockets::Tcp {
-            // It connects, and Landlock does not look at it.
-            let flag = number(libc::MSG_FASTOPEN);
-            for (call, position) in [
-                (libc::SYS_sendto, 3),
-                (libc::SYS_sendmsg, 2),
-                (libc::SYS_sendmmsg, 3),
-            ] {
-                let fast_open = argument(position, SeccompCmpOp::MaskedEq(flag), flag)?;
-                add(call, vec![vec![fast_open]])?;
-            }
-        }
+        let equals = |position, value: i32| argument(position, SeccompCmpOp::Eq, number(value));
+        // It would close the process to a server of the same user.
+        add(
+            libc::SYS_prctl,
+            vec![vec![equals(0, libc::PR_SET_DUMPABLE)?]],
+        )?;
+        add(libc::SYS_fcntl, vec![vec![equals(1, libc::F_SETPIPE_SZ)?]])?;
+        rules.insert(libc::SYS_setsockopt, options(&MEMORY_OPTIONS)?);
+        self.sockets(&mut rules)?;
         if self.guard_modes {
             for (call, position) in MODE_CALLS {
-                add(*call, unsafe_modes(*position)?)?;
+                rules.insert(*call, any(unsafe_modes(*position)?)?);
             }
         }
         Ok(rules)
     }
+
+    fn sockets(self, rules: &mut Rules) -> Result<(), seccompiler::BackendError> {
+        rules.insert(libc::SYS_socket, any(self.sockets.refused()?)?);
+        let other = argument(0, SeccompCmpOp::Ne, number(libc::AF_UNIX))?;
+        rules.insert(libc::SYS_socketpair, any(vec![vec![other]])?);
+        if self.sockets == Sockets::Tcp {
+            // It connects, and Landlock does not look at it.
+            let flag = number(libc::MSG_FASTOPEN);
+            let fast_open = argument(3, SeccompCmpOp::MaskedEq(flag), flag)?;
+            rules.insert(libc::SYS_sendto, any(vec![vec![fast_open]])?);
+        }
+        Ok(())
+    }
+}
+
+/// Calls of `setsockopt` that set one of these.
+fn options(names: &[i32]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let level = || argument(1, SeccompCmpOp::Eq, number(libc::SOL_SOCKET));
+    let mut when = Vec::new();
+    for name in names {
+        when.push(vec![
+            level()?,
+            argument(2, SeccompCmpOp::Eq, number(*name))?,
+        ]);
+    }
+    any(when)
+}
+
+/// Rules for calls of which any of these lines holds.
+fn any(when: Vec<Vec<SeccompCondition>>) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    when.into_iter().map(SeccompRule::new).collect()
 }
 
 /// The calls that change a mode by path, and where the mode stands. The mode
@@ -205,7 +269,8 @@ fn unsafe_modes(position: u8) -> Result<Vec<Vec<SeccompCondition>>, seccompiler:
 }
 
 impl Sockets {
-    /// Any of these lines describes a socket that is refused.
+    /// Any of these lines describes a socket that is refused; no line at all
+    /// refuses each.
     fn refused(self) -> Result<Vec<Vec<SeccompCondition>>, seccompiler::BackendError> {
         let family = |op, family: i32| argument(0, op, number(family));
         let other_than = |families: &[i32]| {
@@ -237,6 +302,7 @@ impl Sockets {
                 }
                 refused
             }
+            // A call without a condition is refused at any time.
             Sockets::None => Vec::new(),
         })
     }
@@ -291,11 +357,11 @@ mod tests {
                     sockets,
                     guard_modes,
                 };
-                let rules = calls.refused().expect("sound rules");
-                let size = program(rules, libc::EPERM).expect("a program").len();
-                assert!(size < 4096, "{size} instructions");
+                for (rules, errno) in calls.filters().expect("sound rules") {
+                    let size = program(rules, errno).expect("a program").len();
+                    assert!(size < 4096, "{size} instructions");
+                }
             }
         }
-        program(always(UNKNOWN), libc::ENOSYS).expect("a program");
     }
 }

@@ -25,6 +25,10 @@ pub enum Breach {
     Nesting {
         limit: usize,
     },
+    /// A folder that the server may not enter.
+    Shut,
+    /// A process that the server may not look into.
+    Unseen,
     /// The disk is nearly full, whoever has filled it.
     DiskFull {
         free: u64,
@@ -72,6 +76,13 @@ impl Breach {
                 "the build made folders nested more than {limit} deep and was killed: what lies \
                  so deep could not be held to its limit (BUILD_DISK_MB)"
             ),
+            Self::Shut => "the build closed one of its folders to the server and was killed: what \
+                 lies there could not be held to its limit (BUILD_DISK_MB)"
+                .to_owned(),
+            Self::Unseen => "the build ran a program that the server may not look into and was \
+                 killed: what such a process holds cannot be held to its limits \
+                 (BUILD_MEMORY_MB, BUILD_DISK_MB)"
+                .to_owned(),
             Self::DiskFull { free, floor } => format!(
                 "only {} MB are free on the server's disk, less than its reserve of {} MB \
                  (MIN_FREE_DISK_MB), so the build was killed; the operator must make room",

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, statvfs};
+use rustix::io::Errno;
 
 /// Folders in folders. Real trees end at some thirty; each level costs an open
 /// descriptor.
@@ -37,6 +38,8 @@ pub(super) struct Folders {
 pub(super) struct Written {
     pub(super) bytes: u64,
     pub(super) too_deep: bool,
+    /// There is a folder that we may not enter.
+    pub(super) shut: bool,
     pub(super) at: Instant,
     pub(super) took: Duration,
     /// Free bytes of the disk at that time.
@@ -89,9 +92,11 @@ impl Folders {
             bytes: 0,
             enough,
             too_deep: false,
+            shut: false,
         };
         self.own.iter().for_each(|root| walk.start(root));
         let (own, too_deep) = (walk.bytes, walk.too_deep);
+        let mut shut = walk.shut;
         let mut grown = 0;
         if with_kept && own <= enough {
             let mut walk = Walk {
@@ -99,8 +104,10 @@ impl Folders {
                 bytes: 0,
                 enough: self.base.unwrap_or(u64::MAX).saturating_add(enough),
                 too_deep: false,
+                shut: false,
             };
             self.kept.iter().for_each(|root| walk.start(root));
+            shut |= walk.shut;
             grown = walk
                 .bytes
                 .saturating_sub(*self.base.get_or_insert(walk.bytes));
@@ -108,6 +115,7 @@ impl Folders {
         Written {
             bytes: own + grown,
             too_deep,
+            shut,
             at,
             took: at.elapsed(),
             free,
@@ -120,6 +128,7 @@ struct Walk<'a> {
     bytes: u64,
     enough: u64,
     too_deep: bool,
+    shut: bool,
 }
 
 /// An open folder whose entries are being read.
@@ -131,8 +140,12 @@ struct Level {
 impl Walk<'_> {
     fn start(&mut self, root: &Path) {
         let mut path = root.to_owned();
-        let Some(first) = open_below(CWD, root.as_os_str()) else {
-            return;
+        let first = match open_below(CWD, root.as_os_str()) {
+            Ok(first) => first,
+            Err(error) => {
+                self.shut |= error == Errno::ACCESS;
+                return;
+            }
         };
         let mut levels = vec![first];
         while let Some(level) = levels.last_mut() {
@@ -159,9 +172,10 @@ impl Walk<'_> {
                 self.too_deep = true;
                 None
             } else {
-                levels
-                    .last()
-                    .and_then(|level| open_below(&level.folder, name))
+                let above = &levels[levels.len() - 1].folder;
+                let opened = open_below(above, name);
+                self.shut |= matches!(opened, Err(Errno::ACCESS));
+                opened.ok()
             };
             match below {
                 Some(below) => levels.push(below),
@@ -174,8 +188,13 @@ impl Walk<'_> {
 
     /// Adds one entry; answers whether it is a folder.
     fn count(&mut self, folder: &OwnedFd, name: &std::ffi::CStr) -> bool {
-        let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            return false;
+        let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(error) => {
+                // It may be listed and not entered.
+                self.shut |= error == Errno::ACCESS;
+                return false;
+            }
         };
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let taken = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
@@ -193,12 +212,12 @@ impl Walk<'_> {
     }
 }
 
-fn open_below(parent: impl std::os::fd::AsFd, name: impl AsRef<OsStr>) -> Option<Level> {
-    let name = CString::new(name.as_ref().as_bytes()).ok()?;
+fn open_below(parent: impl std::os::fd::AsFd, name: impl AsRef<OsStr>) -> Result<Level, Errno> {
+    let name = CString::new(name.as_ref().as_bytes()).map_err(|_| Errno::INVAL)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = openat(parent, name, flags, Mode::empty()).ok()?;
-    let entries = Dir::read_from(&folder).ok()?;
-    Some(Level { folder, entries })
+    let folder = openat(parent, name, flags, Mode::empty())?;
+    let entries = Dir::read_from(&folder)?;
+    Ok(Level { folder, entries })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! started use up, looked at a few times a second.
 //!
 //! - [`processes`]: how many there are, and how much memory they have;
+//! - [`hidden`] and [`sockets`]: what they hold besides;
 //! - [`disk`]: what lies in the folders that the build can write;
 //! - [`cgroup`]: where the machine has lent us a cgroup, the kernel itself
 //!   holds memory and processes to their limits, and only has to be asked.
@@ -13,7 +14,9 @@
 mod breach;
 pub(super) mod cgroup;
 mod disk;
+mod hidden;
 mod processes;
+mod sockets;
 
 use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +28,11 @@ use tokio::sync::oneshot;
 use super::cell::{Access, Cell};
 use super::descendants;
 use crate::config::BuildLimits;
+use crate::domain::preview::SandboxLevel;
 pub use breach::Breach;
 use cgroup::Group;
 use disk::{Folders, Written};
+use hidden::{Hidden, Sockets};
 
 /// Between two looks: at the speed at which a machine forks and fills memory,
 /// a second would be long.
@@ -44,6 +49,10 @@ const FIRST: i32 = -20;
 /// a processor's time.
 const SHARE: u32 = 20;
 
+/// So often a process may be met that is closed to us: one is, between what
+/// bubblewrap has set up and what it then becomes.
+const PATIENCE: u32 = 3;
+
 /// A watch over one command.
 #[derive(Debug)]
 pub struct Watch {
@@ -54,11 +63,18 @@ pub struct Watch {
 #[derive(Debug)]
 struct Looks {
     root: Pid,
+    /// The processes between that one and the command's own.
+    launchers: usize,
+    sockets: Sockets,
     limits: BuildLimits,
     group: Option<Arc<Group>>,
     folders: Folders,
     /// Free bytes of the disk at the start.
     free: u64,
+    /// What had been written before.
+    before: Option<u64>,
+    /// Shared memory of the machine at the start.
+    shared: u64,
     written: Option<Written>,
     /// The most processes and threads that a look has found.
     most: u64,
@@ -69,7 +85,9 @@ struct Looks {
     hidden_due: Instant,
     exact_due: Instant,
     /// As the last look found it.
-    hidden: processes::Hidden,
+    hidden: Hidden,
+    /// So many looks in a row have met a process that is closed.
+    shut: u32,
 }
 
 impl Cell {
@@ -87,19 +105,30 @@ impl Cell {
         }
         let now = Instant::now();
         let folders = Folders::new(own, kept, closed);
+        // The warden, and bubblewrap: outside of the sandbox, and its first
+        // process inside.
+        let (launchers, sockets) = match self.level() {
+            SandboxLevel::Isolated => (3, Sockets::Apart),
+            SandboxLevel::Restricted | SandboxLevel::None => (1, Sockets::Among),
+        };
         let looks = Looks {
             root,
+            launchers,
+            sockets,
             limits: self.sandbox().ceilings(),
             group: None,
             free: folders.free(),
             folders,
+            before: None,
+            shared: hidden::shared_memory(),
             written: None,
             most: 0,
             crowded: false,
             disk_due: now,
             hidden_due: now,
             exact_due: now,
-            hidden: processes::Hidden::default(),
+            hidden: Hidden::default(),
+            shut: 0,
         };
         Watch {
             looks: Arc::new(Mutex::new(looks)),
@@ -218,7 +247,7 @@ impl Looks {
         if let Some(breach) = self.group.as_ref().and_then(|g| g.breach(&self.limits)) {
             return Some(breach);
         }
-        let family = processes::family(self.root, self.limits.processes);
+        let family = processes::family(self.root, self.launchers, self.limits.processes);
         let count = family.tasks();
         self.most = self.most.max(count);
         self.crowded = count > self.limits.processes / 4;
@@ -232,22 +261,40 @@ impl Looks {
     }
 
     fn memory(&mut self, family: &processes::Family) -> Option<Breach> {
+        let limit = self.limits.memory_bytes;
         if Instant::now() >= self.hidden_due {
             let started = Instant::now();
-            self.hidden = family.hidden();
+            self.hidden = hidden::held_by(family, self.sockets, limit);
             self.hidden_due = next(started, Duration::from_secs(1));
+            self.shut = if self.hidden.shut { self.shut + 1 } else { 0 };
+        }
+        if self.shut >= PATIENCE {
+            return Some(Breach::Unseen);
         }
         // The sum counts what processes share once for each of them. It is
         // cheap and never too small; only when it is too large is the exact
         // figure worth its price.
-        let limit = self.limits.memory_bytes;
-        if family.resident() + self.hidden.memory <= limit || Instant::now() < self.exact_due {
+        let hidden = self.hidden_memory();
+        if family.resident() + hidden <= limit || Instant::now() < self.exact_due {
             return None;
         }
         let started = Instant::now();
-        let used = family.proportional() + self.hidden.memory;
+        let used = family.proportional() + hidden;
         self.exact_due = next(started, Duration::ZERO);
         (used > limit).then_some(Breach::Memory { used, limit })
+    }
+
+    /// Nothing, where the kernel counts it and needs no bound.
+    fn hidden_memory(&self) -> u64 {
+        if self.group.is_some() {
+            return 0;
+        }
+        let shared = if self.hidden.shared {
+            hidden::shared_memory().saturating_sub(self.shared)
+        } else {
+            0
+        };
+        self.hidden.memory + shared
     }
 
     fn disk(&mut self) -> Option<Breach> {
@@ -277,13 +324,26 @@ impl Looks {
     fn measure(&mut self, with_kept: bool) -> Option<Breach> {
         let limit = self.limits.disk_bytes;
         let written = self.folders.measure(limit, with_kept);
-        let used = written.bytes + self.hidden.disk;
-        let too_deep = written.too_deep;
+        let seen = written.bytes + self.hidden.disk;
+        let used = seen + self.unseen(seen, written.free);
+        let (too_deep, shut) = (written.too_deep, written.shut);
         self.written = Some(written);
         if too_deep {
             return Some(Breach::Nesting { limit: disk::DEPTH });
         }
+        if shut {
+            return Some(Breach::Shut);
+        }
         (used > limit).then_some(Breach::Disk { used, limit })
+    }
+
+    /// What may lie in deleted files of an unknown size, which are no larger
+    /// than what the disk has lost since the start and nothing else explains.
+    fn unseen(&mut self, seen: u64, free: u64) -> u64 {
+        let before = *self.before.get_or_insert(seen);
+        let lost = self.free.saturating_sub(free);
+        let unexplained = lost.saturating_sub(seen.saturating_sub(before));
+        unexplained.min(self.hidden.mapped * self.limits.file_bytes)
     }
 
     fn look_back(&mut self, success: bool) -> Option<Breach> {
@@ -298,7 +358,7 @@ impl Looks {
         // The caches are large; only a disk that has lost much is a reason to
         // go through them again.
         let lost = self.free.saturating_sub(self.folders.free());
-        self.hidden = processes::Hidden::default();
+        self.hidden = Hidden::default();
         self.measure(lost > self.limits.disk_bytes / 4)
     }
 }

@@ -6,10 +6,8 @@
 //! reaps for the build; both descend from the process we have started, so
 //! that nobody gets out of the family by forking twice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use rustix::process::Pid;
 
@@ -22,39 +20,41 @@ pub(super) struct Family {
 }
 
 #[derive(Debug)]
-struct Member {
-    id: i32,
+pub(super) struct Member {
+    /// Of one of its threads that lives: what `/proc` shows of a process whose
+    /// first one has ended is empty.
+    pub(super) id: i32,
+    /// Our launcher, or bubblewrap.
+    pub(super) is_ours: bool,
     threads: u64,
     /// Bytes in memory or swapped out, those that others share included.
     resident: u64,
-}
-
-/// What open files without a name hold: invisible to a walk through folders.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hidden {
-    pub(super) memory: u64,
-    pub(super) disk: u64,
+    /// Bytes of the tables that say where those lie, which a process can make
+    /// larger than what they are about.
+    tables: u64,
 }
 
 /// `root` and its descendants, at most a few more than `enough`: who is over the
 /// limit by then need not be counted to the end, and is looked at again before
-/// many are born.
-pub(super) fn family(root: Pid, enough: u64) -> Family {
+/// many are born. The command's own process comes `launchers` generations
+/// after the first.
+pub(super) fn family(root: Pid, launchers: usize, enough: u64) -> Family {
     // Not every kernel tells of children.
     let mut told = (descendants::children(root).is_empty()).then(all_children);
     let mut family = Family::default();
     let mut tasks = 0;
-    let mut pending = vec![root];
-    while let Some(pid) = pending.pop() {
+    let mut pending = vec![(root, 0)];
+    while let Some((pid, generation)) = pending.pop() {
         if tasks > enough {
             break;
         }
-        pending.extend(match &mut told {
+        let children = match &mut told {
             Some(children) => children.remove(&pid).unwrap_or_default(),
             None => descendants::children(pid),
-        });
+        };
+        pending.extend(children.into_iter().map(|child| (child, generation + 1)));
         // Who is gone meanwhile counts no more.
-        if let Some(member) = Member::read(pid.as_raw_pid()) {
+        if let Some(member) = Member::read(pid.as_raw_pid(), generation < launchers) {
             tasks += member.threads;
             family.members.push(member);
         }
@@ -88,18 +88,35 @@ fn parent_of(id: i32) -> Option<i32> {
 }
 
 impl Member {
-    fn read(id: i32) -> Option<Self> {
+    fn read(id: i32, is_ours: bool) -> Option<Self> {
+        let mut member = Self::of(id, is_ours)?;
+        if member.resident == 0 && member.threads > 1 {
+            let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?;
+            let ids = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+            let living = ids.filter_map(|id| Self::of(id, is_ours));
+            if let Some(living) = living.into_iter().find(|thread| thread.resident > 0) {
+                member = living;
+            }
+        }
+        Some(member)
+    }
+
+    /// What the thread `id` shows of its process.
+    fn of(id: i32, is_ours: bool) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
         let mut member = Self {
             id,
+            is_ours,
             threads: 1,
             resident: 0,
+            tables: 0,
         };
         for line in status.lines() {
             let Some((name, value)) = line.split_once(':') else {
                 continue;
             };
             match name {
+                "VmPTE" => member.tables = kilobytes(value),
                 "VmRSS" | "VmSwap" => member.resident += kilobytes(value),
                 "Threads" => member.threads = value.trim().parse().unwrap_or(1).max(1),
                 _ => {}
@@ -123,12 +140,16 @@ impl Member {
 }
 
 /// `  1234 kB` in bytes.
-fn kilobytes(value: &str) -> u64 {
+pub(super) fn kilobytes(value: &str) -> u64 {
     let number = value.split_ascii_whitespace().next();
     number.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
 impl Family {
+    pub(super) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     /// Processes and threads.
     pub(super) fn tasks(&self) -> u64 {
         self.members.iter().map(|member| member.threads).sum()
@@ -136,45 +157,18 @@ impl Family {
 
     /// An upper bound of the memory.
     pub(super) fn resident(&self) -> u64 {
-        self.members.iter().map(|member| member.resident).sum()
+        let members = self.members.iter();
+        members.map(|member| member.resident + member.tables).sum()
     }
 
     /// The memory itself; for a process that hides its pages, the upper bound.
     pub(super) fn proportional(&self) -> u64 {
-        let exact = |member: &Member| member.proportional().unwrap_or(member.resident);
+        let exact = |member: &Member| {
+            let pages = member.proportional().unwrap_or(member.resident);
+            pages + member.tables
+        };
         self.members.iter().map(exact).sum()
     }
-
-    /// Files in memory (`memfd_create`) that nobody has mapped, and deleted
-    /// files that are still open: they belong to no process's memory and lie
-    /// in no folder.
-    pub(super) fn hidden(&self) -> Hidden {
-        let mut hidden = Hidden::default();
-        let mut seen = HashSet::new();
-        for member in &self.members {
-            let folder = format!("/proc/{}/fd", member.id);
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                // Through the link, to the open file itself.
-                let Ok(meta) = fs::metadata(entry.path()) else {
-                    continue;
-                };
-                if !meta.is_file() || meta.nlink() > 0 || !seen.insert((meta.dev(), meta.ino())) {
-                    continue;
-                }
-                let bytes = meta.blocks() * 512;
-                match fs::read_link(entry.path()) {
-                    Ok(name) if is_memfd(&name) => hidden.memory += bytes,
-                    _ => hidden.disk += bytes,
-                }
-            }
-        }
-        hidden
-    }
-}
-
-/// The kernel shows `/memfd:name (deleted)`, where the name is free.
-fn is_memfd(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
 }
 
 #[cfg(test)]
@@ -202,7 +196,7 @@ mod tests {
     #[test]
     fn children_and_their_children_count() {
         let (mut child, pid) = started("sleep 60 & a=$!\nsh -c 'sleep 60 & wait' & b=$!");
-        let family = family(pid, 100);
+        let family = family(pid, 0, 100);
         let ids: Vec<i32> = family.members.iter().map(|m| m.id).collect();
         // The inner shell may not have forked yet.
         assert!(family.tasks() >= 3, "{family:?}");
@@ -218,26 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_file_that_is_open_is_found() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("gone");
-        let script = format!(
-            "exec 3> '{path}'; head -c 3000000 /dev/zero >&3; rm '{path}'",
-            path = path.display()
-        );
-        let (mut child, pid) = started(&script);
-        let hidden = family(pid, 100).hidden();
-        assert!(hidden.disk >= 3_000_000, "{hidden:?}");
-        assert_eq!(hidden.memory, 0);
-        drop(child.stdin.take());
-        child.wait().expect("ended");
-    }
-
-    #[test]
     fn who_is_gone_has_no_family() {
         let mut child = Command::new("true").spawn().expect("started");
         let pid = Pid::from_child(&child);
         child.wait().expect("ended");
-        assert_eq!(family(pid, 100).tasks(), 0);
+        assert_eq!(family(pid, 0, 100).tasks(), 0);
     }
 }

@@ -1,0 +1,284 @@
+//! What a build holds that is in no process's memory and in no folder: files
+//! that have lost their names, memory that is shared, and what waits in pipes
+//! and sockets.
+//!
+//! The kernel tells of some of it only that it is there. For that an upper
+//! bound is taken, which the system calls that a build may not make keep low
+//! (see `launcher/calls.rs`): no descriptor travels in a message, so that each
+//! open file is to be found in a process; no buffer is enlarged; and no page is
+//! lent to a pipe. What an honest build has of it is free of charge.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rustix::param::page_size;
+
+use super::processes::Family;
+use super::sockets::{self, Network};
+
+/// So many pipes, and so many sockets, cost nothing.
+const FREE_PIPES: u64 = 256;
+pub(super) const FREE_SOCKETS: u64 = 256;
+const FREE_DESCRIPTORS: u64 = 16 << 10;
+/// An open file, with what the kernel keeps behind it.
+const DESCRIPTOR: u64 = 4096;
+/// Pages that a pipe holds at most, as long as it is not enlarged.
+const PIPE_PAGES: u64 = 16;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hidden {
+    /// Bytes of memory.
+    pub(super) memory: u64,
+    /// Bytes of deleted files that are open.
+    pub(super) disk: u64,
+    /// Deleted files that are mapped and not open: there is no telling how
+    /// large they are.
+    pub(super) mapped: u64,
+    /// There is memory that stays when nobody has it mapped in: how much, only
+    /// the machine as a whole knows.
+    pub(super) shared: bool,
+    /// A process does not let itself be looked into.
+    pub(super) shut: bool,
+}
+
+/// Where the sockets of the processes are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sockets {
+    /// In a network of their own.
+    Apart,
+    /// Among those of the machine.
+    Among,
+}
+
+/// What has been found so far.
+#[derive(Debug, Default)]
+struct Search {
+    hidden: Hidden,
+    descriptors: u64,
+    deleted: HashSet<(u64, u64)>,
+    mapped: HashSet<(u64, u64)>,
+    pipes: HashSet<(u64, u64)>,
+    sockets: HashSet<u64>,
+}
+
+/// What `family` holds. The search ends where there is more than `enough`
+/// memory: whoever has a million descriptors must not keep the watch busy.
+pub(super) fn held_by(family: &Family, sockets: Sockets, enough: u64) -> Hidden {
+    let mut search = Search::default();
+    for member in family.members() {
+        search.descriptors(member.id, member.is_ours);
+        search.mappings(member.id);
+        if search.memory(0) > enough {
+            break;
+        }
+    }
+    let ids = || family.members().iter().rev().map(|member| member.id);
+    let network = match sockets {
+        Sockets::Apart => sockets::apart(ids()),
+        Sockets::Among => sockets::among(&search.sockets),
+    };
+    search.end(&network)
+}
+
+impl Search {
+    fn descriptors(&mut self, id: i32, is_ours: bool) {
+        let folder = format!("/proc/{id}/fd");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                // The launcher and bubblewrap may close themselves.
+                if error.kind() == ErrorKind::PermissionDenied && !is_ours {
+                    self.hidden.shut |= belongs_to_another(&folder);
+                }
+                return;
+            }
+        };
+        for entry in entries.flatten() {
+            self.descriptors += 1;
+            // Through the link, to the open file itself.
+            let Ok(meta) = fs::metadata(entry.path()) else {
+                continue;
+            };
+            let (kind, place) = (meta.file_type(), (meta.dev(), meta.ino()));
+            if kind.is_socket() {
+                self.sockets.insert(meta.ino());
+            } else if kind.is_fifo() {
+                self.pipes.insert(place);
+            } else if kind.is_file() && meta.nlink() == 0 && self.deleted.insert(place) {
+                let bytes = meta.blocks() * 512;
+                match fs::read_link(entry.path()) {
+                    Ok(name) if is_memfd(&name) => self.hidden.memory += bytes,
+                    _ => self.hidden.disk += bytes,
+                }
+            }
+        }
+    }
+
+    fn mappings(&mut self, id: i32) {
+        let maps = fs::read(format!("/proc/{id}/maps")).unwrap_or_default();
+        let lines = maps.split(|byte| *byte == b'\n');
+        // Names are free: a file that only seems deleted costs who calls it so.
+        for line in lines.filter(|line| line.ends_with(b" (deleted)")) {
+            let line = String::from_utf8_lossy(line);
+            let Some(mapping) = Mapping::of(&line) else {
+                continue;
+            };
+            let file = format!("/proc/{id}/map_files/{}", mapping.range);
+            match (fs::metadata(file), mapping.is_shared_memory()) {
+                (Ok(meta), _) if meta.nlink() > 0 => {}
+                (Ok(meta), is_memory) => {
+                    if self.deleted.insert((meta.dev(), meta.ino())) {
+                        let bytes = meta.blocks() * 512;
+                        let held = &mut self.hidden;
+                        *(if is_memory {
+                            &mut held.memory
+                        } else {
+                            &mut held.disk
+                        }) += bytes;
+                    }
+                }
+                // Root alone is shown the files themselves.
+                (Err(_), true) => self.hidden.shared = true,
+                (Err(_), false) => {
+                    self.mapped.insert(mapping.place);
+                }
+            }
+        }
+    }
+
+    /// With `network` bytes in sockets.
+    fn memory(&self, network: u64) -> u64 {
+        let over = |count: usize, free: u64| (count as u64).saturating_sub(free);
+        let pipe = PIPE_PAGES * page_size() as u64;
+        self.hidden.memory
+            + network
+            + over(self.pipes.len(), FREE_PIPES) * pipe
+            + self.descriptors.saturating_sub(FREE_DESCRIPTORS) * DESCRIPTOR
+    }
+
+    fn end(self, network: &Network) -> Hidden {
+        Hidden {
+            memory: self.memory(network.bytes()),
+            mapped: self.mapped.difference(&self.deleted).count() as u64,
+            ..self.hidden
+        }
+    }
+}
+
+/// What a process that does not let itself be looked into has in `/proc` is
+/// root's.
+fn belongs_to_another(folder: &str) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    fs::metadata(folder).is_ok_and(|meta| meta.uid() != own)
+}
+
+/// A line of `/proc/<id>/maps`:
+/// `range rights offset device inode name (deleted)`.
+struct Mapping<'a> {
+    range: &'a str,
+    /// The device and the number of the file there.
+    place: (u64, u64),
+    name: &'a str,
+}
+
+impl<'a> Mapping<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let range = words.next()?;
+        let (major, minor) = words.nth(2)?.split_once(':')?;
+        let number = |text| u32::from_str_radix(text, 16).ok();
+        let device = rustix::fs::makedev(number(major)?, number(minor)?);
+        Some(Self {
+            range,
+            place: (device, words.next()?.parse().ok()?),
+            name: words.next()?,
+        })
+    }
+
+    /// Memory that processes share goes by the name of this device.
+    fn is_shared_memory(&self) -> bool {
+        self.name == "/dev/zero" || self.name.starts_with("/SYSV") || is_memfd(self.name.as_ref())
+    }
+}
+
+/// The kernel shows `/memfd:name (deleted)`, where the name is free.
+fn is_memfd(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
+}
+
+/// Shared memory on this whole machine.
+pub(super) fn shared_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("Shmem:"))
+        .map_or(0, super::processes::kilobytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use rustix::process::Pid;
+
+    use super::super::processes::family;
+    use super::*;
+
+    /// What a shell holds after `script`.
+    fn held_after(script: &str) -> Hidden {
+        let mut shell = Command::new("bash")
+            .args(["-c", &format!("{script}\necho ready; read end")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        let out = shell.stdout.as_mut().expect("its output");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let held = held_by(
+            &family(Pid::from_child(&shell), 0, 100),
+            Sockets::Among,
+            u64::MAX,
+        );
+        drop(shell.stdin.take());
+        shell.wait().expect("ended");
+        held
+    }
+
+    #[test]
+    fn a_deleted_file_that_is_open_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gone").display().to_string();
+        let held = held_after(&format!(
+            "exec 3> '{path}'; head -c 3000000 /dev/zero >&3; rm '{path}'"
+        ));
+        assert!(held.disk >= 3_000_000, "{held:?}");
+        assert_eq!((held.memory, held.mapped, held.shut), (0, 0, false));
+    }
+
+    #[test]
+    fn a_few_pipes_cost_nothing_and_many_do() {
+        let pipes = |count: u32| {
+            held_after(&format!(
+                "for n in $(seq {count}); do exec {{fd}}<> <(:); done"
+            ))
+        };
+        assert_eq!(pipes(20).memory, 0);
+        let over = pipes(300).memory / (PIPE_PAGES * page_size() as u64);
+        assert!((40..60).contains(&over), "{over} pipes");
+    }
+
+    #[test]
+    fn a_mapping_is_read() {
+        let line = "7f00-7f01 rw-s 00001000 fe:00 1234   /dev/zero (deleted)";
+        let mapping = Mapping::of(line).expect("a mapping");
+        assert_eq!(mapping.range, "7f00-7f01");
+        assert_eq!(mapping.place, (rustix::fs::makedev(0xfe, 0), 1234));
+        assert!(mapping.is_shared_memory());
+        assert!(Mapping::of("7f00-7f01 rw-s").is_none());
+    }
+}
