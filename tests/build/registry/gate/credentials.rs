@@ -47,6 +47,9 @@ async fn a_credential_is_added_to_reading_packages_and_to_nothing_else() {
         (format!("GET {base}/-/npm/v1/tokens"), 403),
         (format!("GET {base}/%2d/whoami"), 403),
         (format!("GET {base}/x%2f..%2f-/whoami"), 403),
+        (format!("GET {base}//-/whoami"), 403),
+        (format!("GET {base}/%2f-/whoami"), 403),
+        (format!("GET {base}/redirect/account"), 403),
     ] {
         assert_eq!(bench.ask(&line).await.0, refused, "{line}");
     }
@@ -54,7 +57,12 @@ async fn a_credential_is_added_to_reading_packages_and_to_nothing_else() {
     assert_eq!(status, 200);
     assert_eq!(
         registry.lines(),
-        ["GET /@corp%2fsauce", "GET /redirect/in", "GET /open"]
+        [
+            "GET /@corp%2fsauce",
+            "GET /redirect/account",
+            "GET /redirect/in",
+            "GET /open"
+        ]
     );
     let told = registry.asked().into_iter();
     for (line, said) in told {
