@@ -3,10 +3,12 @@
 
 use std::fs;
 
+use hivesync::config::SandboxChoice;
 use hivesync::domain::preview::Platform;
 use hivesync::domain::project::ProjectConfig;
 
 use crate::builder::{Builder, Tree};
+use crate::endings::cancel;
 
 /// An Expo project whose `expo` is this script.
 fn expo(cli: &str) -> Tree {
@@ -113,4 +115,45 @@ mkdir dist
         .await;
     assert_eq!(built.text("dist/index.html"), "certificates: there\n");
     builder.stop().await;
+}
+
+/// Whoever has an account on the machine can read the words of every command.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pass_of_an_install_stands_in_no_command_line() {
+    for level in [SandboxChoice::Isolated, SandboxChoice::Restricted] {
+        let builder = Builder::with(|config| config.builds.sandbox = level).await;
+        let scripts = ProjectConfig {
+            install_scripts: true,
+            ..ProjectConfig::default()
+        };
+        let project = builder.project(scripts).await;
+        let tree = Tree::of(&[
+            (".npmrc", "foreground-scripts=true"),
+            (
+                "package.json",
+                r#"{"name": "a", "dependencies": {"ms": "file:./ms"}, "scripts": {
+                    "preinstall": "echo $https_proxy | tr -c 'a-z0-9\n' ' '; sleep 600",
+                    "build": "true"}}"#,
+            ),
+            ("ms/package.json", r#"{"name": "ms", "version": "1.0.0"}"#),
+        ]);
+        let commit = builder.upload(project, &tree).await;
+        let id = builder.request(project, &commit, Platform::Web).await;
+        // Not as an address: logs show none with its credentials.
+        let told = "http   build ";
+        builder.until(&id, |_, log| log.contains(told)).await;
+        let log = builder.log(&id);
+        let (_, rest) = log.split_once(told).expect("the proxy's address");
+        let (pass, _) = rest.split_once(' ').expect("the pass");
+        for process in fs::read_dir("/proc").expect("/proc").flatten() {
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words);
+            assert!(!words.contains(pass), "{words}");
+        }
+        cancel(&builder, &id).await;
+        builder
+            .until(&id, |_, log| log.contains("CANCELLED: "))
+            .await;
+        builder.stop().await;
+    }
 }

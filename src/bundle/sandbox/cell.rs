@@ -16,7 +16,9 @@ use tokio::runtime::RuntimeFlavor;
 use super::Sandbox;
 use super::diverted;
 use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
-use super::launcher::{Bridge, Calls, Entry, Input, OURSELVES, Order, PORT, Sockets, User, Warden};
+use super::launcher::{
+    Bridge, Calls, Entry, Environment, Input, OURSELVES, Order, PORT, Sockets, User, Warden,
+};
 use super::limits::Limits;
 use super::restricted;
 use super::run::Command;
@@ -275,16 +277,22 @@ impl Cell {
         let group = group.map(Path::to_owned);
         let inner = &self.sandbox.inner;
         let entry = Order::Entry(self.entry());
-        let mut words = Order::Warden(Warden { input, group })
-            .words(&inner.launcher)?
-            .to_vec();
+        let environment = match self.level {
+            SandboxLevel::Isolated => Environment::ForBubblewrap,
+            SandboxLevel::Restricted | SandboxLevel::None => Environment::Own,
+        };
+        let warden = Warden {
+            input,
+            group,
+            environment,
+        };
+        let mut words = Order::Warden(warden).words(&inner.launcher)?.to_vec();
         if let (SandboxLevel::Isolated, Some(bubblewrap)) = (self.level, &inner.bubblewrap) {
             words.extend(bubblewrap.words(&Isolate {
                 mounts: &self.mounts,
                 toolchain: self.sandbox.toolchain(),
                 launcher: &inner.launcher,
                 cwd: &self.inside(&command.cwd),
-                env: &self.environment(command),
             }));
             words.extend(entry.words(LAUNCHER)?);
         } else {

@@ -68,11 +68,12 @@ pub(super) struct Isolate<'a> {
     pub(super) toolchain: Option<&'a Toolchain>,
     pub(super) launcher: &'a Path,
     pub(super) cwd: &'a Path,
-    pub(super) env: &'a [(OsString, OsString)],
 }
 
 impl Bubblewrap {
-    /// Bubblewrap and its arguments up to the command's own words.
+    /// Bubblewrap and its arguments up to the command's own words. What its
+    /// environment is to be the warden says: any user of the machine can read
+    /// a command line.
     pub(super) fn words(&self, isolate: &Isolate<'_>) -> Vec<OsString> {
         let mut words = Words(vec![self.program.clone().into()]);
         self.namespaces(&mut words);
@@ -90,12 +91,7 @@ impl Bubblewrap {
         // The kernel lets root's processes change its settings without any
         // capability, by the user they are outside: that is ours.
         words.options(&["--remount-ro", "/proc"]);
-        words.options(&["--remount-ro", "/", "--clearenv"]);
-        for (name, value) in isolate.env {
-            words.push("--setenv");
-            words.push(name);
-            words.push(value);
-        }
+        words.options(&["--remount-ro", "/"]);
         words.push("--chdir");
         words.push(isolate.cwd);
         words.push("--");

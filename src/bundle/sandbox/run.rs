@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::Cell;
-use super::launcher::Input;
+use super::launcher::{Environment, Input};
 use super::leftovers;
 use super::output;
 use super::watch::cgroup::Group;
@@ -210,10 +210,11 @@ impl Cell {
             .env_clear()
             .stdin(Stdio::piped())
             .process_group(0);
-        if self.level != SandboxLevel::Isolated {
-            process
-                .current_dir(&command.cwd)
-                .envs(self.environment(command));
+        let environment = self.environment(command);
+        if self.level == SandboxLevel::Isolated {
+            process.envs(Environment::told(environment));
+        } else {
+            process.current_dir(&command.cwd).envs(environment);
         }
         Ok(process)
     }

@@ -34,7 +34,7 @@ pub(super) use calls::{Calls, Sockets};
 pub(super) use canary::{Canary, SECRET_VARIABLE, WALLED, Weakness};
 pub(super) use entry::{Entry, User};
 pub(super) use paths::{Connect, Paths};
-pub(super) use warden::{Input, Warden};
+pub(super) use warden::{Environment, Input, Warden};
 
 /// The verb. Hidden: it is of no use to a person.
 pub const VERB: &str = "cell";

@@ -3,12 +3,17 @@
 //! forks twice and makes a session of its own is still a descendant, because
 //! the warden adopts the orphans.
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
@@ -27,7 +32,22 @@ pub(in crate::bundle::sandbox) struct Warden {
     /// The cgroup of this command, where the machine has one for it: whoever
     /// is started from here on is in it.
     pub(in crate::bundle::sandbox) group: Option<PathBuf>,
+    pub(in crate::bundle::sandbox) environment: Environment,
 }
+
+/// Where the command's environment comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::bundle::sandbox) enum Environment {
+    /// It is the warden's own.
+    Own,
+    /// The warden has it under other names, so that nothing outside of the
+    /// sandbox heeds it, and tells bubblewrap by a descriptor.
+    ForBubblewrap,
+}
+
+/// The beginning of those names.
+const TOLD: &str = "HIVESYNC_TELL_";
 
 /// What the command reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +69,14 @@ impl Warden {
         if let Some(group) = &self.group {
             fs::write(group.join("cgroup.procs"), "0").map_err(Failure::to("enter a cgroup"))?;
         }
+        // Open until bubblewrap has it.
+        let _arguments = match self.environment {
+            Environment::Own => None,
+            Environment::ForBubblewrap => {
+                let told = tell(&mut command);
+                Some(told.map_err(Failure::to("tell the environment"))?)
+            }
+        };
         if self.input == Input::Nothing {
             command.stdin(Stdio::null());
         }
@@ -71,6 +99,44 @@ impl Warden {
         end_all();
         Ok(code)
     }
+}
+
+impl Environment {
+    /// The variables of a warden that is to tell `environment`.
+    pub(in crate::bundle::sandbox) fn told(
+        environment: Vec<(OsString, OsString)>,
+    ) -> impl Iterator<Item = (OsString, OsString)> {
+        environment.into_iter().map(|(name, value)| {
+            let mut told = OsString::from(TOLD);
+            told.push(name);
+            (told, value)
+        })
+    }
+}
+
+/// Has bubblewrap read from a descriptor which environment it is to give.
+fn tell(bubblewrap: &mut Command) -> io::Result<OwnedFd> {
+    let mut arguments = b"--clearenv\0".to_vec();
+    for (name, value) in std::env::vars_os() {
+        if let Some(name) = name.as_bytes().strip_prefix(TOLD.as_bytes()) {
+            for word in [b"--setenv", name, value.as_bytes()] {
+                arguments.extend_from_slice(word);
+                arguments.push(0);
+            }
+        }
+    }
+    // Not closed when a program takes the place of another: bubblewrap closes it.
+    let file = memfd_create("environment", MemfdFlags::empty())?;
+    let mut file = File::from(file);
+    file.write_all(&arguments)?;
+    file.rewind()?;
+    let mut told = Command::new(bubblewrap.get_program());
+    told.arg("--args")
+        .arg(file.as_raw_fd().to_string())
+        .args(bubblewrap.get_args())
+        .env_clear();
+    *bubblewrap = told;
+    Ok(file.into())
 }
 
 /// Takes leave of every process that ends, until `main` does.
