@@ -94,7 +94,29 @@ fn command(home: &Home, arguments: &[&str]) -> Command {
 impl Unprivileged {
     /// A server with a worker and an account, whose builds run at this level.
     pub(crate) async fn start(level: SandboxChoice, settings: &[(&str, &str)]) -> Self {
+        Self::serving(home(level), level, settings).await
+    }
+
+    /// The same, with a node that is installed at `prefix`, where a file for
+    /// every user of the machine says this to package managers.
+    pub(crate) async fn start_with_npmrc(level: SandboxChoice, prefix: &Path, npmrc: &str) -> Self {
         let home = home(level);
+        for folder in ["bin", "etc", "lib"] {
+            fs::create_dir_all(prefix.join(folder)).expect("made");
+        }
+        fs::write(prefix.join("etc/npmrc"), npmrc).expect("written");
+        let (real, node) = (installed("node"), prefix.join("bin/node"));
+        let real = real.canonicalize().expect("a program");
+        if fs::hard_link(&real, &node).is_err() {
+            fs::copy(&real, &node).expect("copied");
+        }
+        let tool = home.path().join("tools/node");
+        fs::remove_file(&tool).expect("removed");
+        symlink(node, tool).expect("linked");
+        Self::serving(home, level, &[]).await
+    }
+
+    async fn serving(home: Home, level: SandboxChoice, settings: &[(&str, &str)]) -> Self {
         let name = match level {
             SandboxChoice::Isolated => "isolated",
             SandboxChoice::Restricted => "restricted",

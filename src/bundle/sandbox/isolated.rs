@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::cell::{Access, Mount};
+use super::kept_back;
 use super::toolchain::Toolchain;
 
 /// Where node, npm and npx stand in every sandbox.
@@ -84,6 +85,12 @@ impl Bubblewrap {
         words.bind(Access::ReadOnly, isolate.launcher, Path::new(LAUNCHER));
         if let Some(toolchain) = isolate.toolchain {
             toolchain_links(&mut words, toolchain);
+        }
+        let binds = isolate.toolchain.map(Toolchain::binds);
+        for file in kept_back::files(&binds.unwrap_or_default()) {
+            // There, and empty.
+            words.options(&["--dev-bind", "/dev/null"]);
+            words.push(file);
         }
         for mount in isolate.mounts {
             words.bind(mount.access, &mount.host, &mount.guest);

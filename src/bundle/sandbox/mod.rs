@@ -16,6 +16,7 @@ mod cell;
 mod descendants;
 mod diverted;
 mod isolated;
+mod kept_back;
 pub mod launcher;
 mod leftovers;
 mod limits;

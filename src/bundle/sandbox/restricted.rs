@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::cell::{Access, Mount, WayOut};
 use super::isolated::{ETC, SYSTEM};
+use super::kept_back;
 use super::launcher::{Calls, Connect, Paths, Sockets};
 use super::toolchain::Toolchain;
 
@@ -44,10 +45,14 @@ pub(super) fn calls(connect: &Connect, same_user: bool) -> Calls {
 
 pub(super) fn paths(mounts: &[Mount], toolchain: Option<&Toolchain>, connect: Connect) -> Paths {
     let system = SYSTEM.iter().chain(&ETC).map(PathBuf::from);
-    let mut read: Vec<PathBuf> = system.chain([PathBuf::from(KERNEL)]).collect();
-    if let Some(toolchain) = toolchain {
-        read.extend(toolchain.binds());
-    }
+    let binds = toolchain.map(Toolchain::binds).unwrap_or_default();
+    let hidden = kept_back::files(&binds);
+    // A rule gives all that lies below.
+    let mut read: Vec<PathBuf> = system
+        .chain(binds)
+        .flat_map(|path| kept_back::around(path, &hidden))
+        .collect();
+    read.push(KERNEL.into());
     let of = |access: Access| {
         mounts
             .iter()

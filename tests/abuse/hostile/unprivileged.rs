@@ -184,3 +184,38 @@ async fn what_restricted_builds_hide_is_bounded() {
 async fn what_isolated_builds_hide_is_bounded() {
     what_is_hidden_is_bounded(Isolated, "hive-plain-isolated-hiding").await;
 }
+
+/// Beside the programs of a build lies what an operator says to all of a
+/// machine's package managers.
+async fn the_operators_files_are_closed(level: SandboxChoice) {
+    let secret = "//npm.example/:_authToken=for-the-operator";
+    // Builds have a /tmp of their own.
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).expect("opened");
+    let server = Unprivileged::start_with_npmrc(level, folder.path(), secret).await;
+    let prefix = folder.path().display();
+    let script = format!(
+        "mkdir dist && echo '<html>' > dist/index.html\n\
+         for f in {prefix}/etc/npmrc /usr/etc/npmrc /usr/local/etc/npmrc; do\n\
+         cat $f 2>&1 | sed 's/^/shown: /'; done\n\
+         node -p '\"run by \" + process.execPath'"
+    );
+    let (status, log) = built(&server, &Tree::script(&script), "web").await;
+    assert_eq!(status["status"], "success", "{status}\n{log}");
+    assert!(log.contains(&format!("run by {prefix}/bin/node")), "{log}");
+    let mut shown = log.lines().filter_map(|line| line.strip_prefix("shown: "));
+    let refused = |text: &str| text.contains("ermission denied") || text.contains("No such file");
+    assert!(shown.all(refused), "{log}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_files_are_closed_to_restricted_builds() {
+    the_operators_files_are_closed(Restricted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_files_are_closed_to_isolated_builds() {
+    the_operators_files_are_closed(Isolated).await;
+}
