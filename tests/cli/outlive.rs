@@ -7,11 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::client::{Session, create_user};
-use crate::process::{Home, Serving};
+use crate::process::{Home, Serving, ends_by};
 
 /// A worker that is gone loses its job after that.
 const LEASE: Duration = Duration::from_secs(30);
@@ -76,11 +75,8 @@ fn alive(mark: &str) -> Vec<OwnedFd> {
 fn all_end(processes: &[OwnedFd], within: Duration) {
     let deadline = Instant::now() + within;
     for process in processes {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).expect("a short time");
-        let mut ends = [PollFd::new(process, PollFlags::IN)];
-        let ended = poll(&mut ends, Some(&left)).expect("a process can be waited for");
-        assert_eq!(ended, 1, "a process of the build outlives the server");
+        let ended = ends_by(process, deadline);
+        assert!(ended, "a process of the build outlives the server");
     }
 }
 

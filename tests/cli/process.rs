@@ -4,16 +4,32 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
 /// A deadline, never a wait.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How `child` ends; `None` when it does not within the deadline.
+pub(crate) fn end_of(child: &mut Child) -> Option<ExitStatus> {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("it is ours");
+    ends_by(&process, Instant::now() + DEADLINE).then(|| child.wait().expect("an exit status"))
+}
+
+/// Whether that process has ended by `deadline`; waits for it.
+pub(crate) fn ends_by(process: &OwnedFd, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = Timespec::try_from(left).expect("a short time");
+    let mut ends = [PollFd::new(process, PollFlags::IN)];
+    poll(&mut ends, Some(&left)).expect("a process can be waited for") == 1
+}
 
 /// A folder to work in, with the data folder inside.
 pub(crate) struct Home(TempDir);
@@ -190,21 +206,11 @@ impl Serving {
 
     /// The exit status, within the deadline.
     pub(crate) fn wait(mut self) -> ExitStatus {
-        let (sender, ended) = channel();
-        let pid = self.child.id();
-        let mut child = std::mem::replace(
-            &mut self.child,
-            Command::new("true").spawn().expect("a stand-in"),
-        );
-        std::thread::spawn(move || {
-            let _ = sender.send(child.wait());
-        });
-        if let Ok(status) = ended.recv_timeout(DEADLINE) {
-            return status.expect("an exit status");
+        match end_of(&mut self.child) {
+            Some(status) => status,
+            // It is killed with this.
+            None => panic!("the server did not end; it said {:#?}", self.banner),
         }
-        let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
-        let _ = kill_process(pid.expect("not zero"), Signal::KILL);
-        panic!("the server did not end; it said {:#?}", self.banner)
     }
 
     /// Stops it softly; it must end cleanly.

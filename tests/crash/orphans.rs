@@ -26,7 +26,7 @@ async fn a_fetch_ends_with_its_server() {
     origin.asked_by_git().await;
     let fetching = survivors(home.path());
     assert!(
-        fetching.iter().any(|process| process.contains("fetch")),
+        fetching.iter().any(|(_, words)| words.contains("fetch")),
         "{fetching:?}"
     );
     server.kill();
@@ -70,7 +70,7 @@ async fn a_build_that_has_run_away_ends_with_its_server() {
     client.follow(&log, "away").await.expect("its log");
     let running = survivors(home.path());
     assert!(
-        running.iter().any(|process| process.contains("while :")),
+        running.iter().any(|(_, words)| words.contains("while :")),
         "{running:?}"
     );
     server.kill();

@@ -9,9 +9,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use hivesync::stop_points::{Point, VARIABLE};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, pidfd_open, prlimit,
+};
 
-use crate::process::{DEADLINE, Home};
+use crate::process::{DEADLINE, Home, end_of, ends_by};
 
 /// The lease of a worker: what a process of a build may outlive its server by.
 const LEASE: Duration = Duration::from_secs(30);
@@ -158,15 +160,8 @@ impl Server {
 
     /// Waits for an end that comes by itself.
     pub(crate) fn ended(mut self) -> ExitStatus {
-        let (sender, ends) = channel();
-        let stand_in = Command::new("true").spawn().expect("a stand-in");
-        let mut child = std::mem::replace(&mut self.child, stand_in);
-        let pid = child.id();
-        std::thread::spawn(move || sender.send(child.wait()));
-        let ended = ends.recv_timeout(DEADLINE);
-        ended
-            .unwrap_or_else(|_| panic!("process {pid} has not ended"))
-            .expect("an exit status")
+        let pid = self.child.id();
+        end_of(&mut self.child).unwrap_or_else(|| panic!("process {pid} has not ended"))
     }
 
     /// A soft stop, which must end well.
@@ -195,24 +190,28 @@ pub(crate) fn expect_no_survivors(folder: &Path) {
         if left.is_empty() {
             return;
         }
-        assert!(
-            Instant::now() < end,
-            "a lease after the server they go on: {left:?}"
-        );
-        std::thread::yield_now();
+        for (pid, arguments) in left {
+            // Gone by now.
+            let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+                continue;
+            };
+            let ended = ends_by(&process, end);
+            assert!(ended, "a lease after the server it goes on: {arguments}");
+        }
     }
 }
 
 /// Processes whose arguments or working folder name `folder`.
-pub(crate) fn survivors(folder: &Path) -> Vec<String> {
+pub(crate) fn survivors(folder: &Path) -> Vec<(Pid, String)> {
     let wanted = folder.to_str().expect("a plain name");
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = number.and_then(Pid::from_raw) else {
             continue;
         };
-        if pid == std::process::id() {
+        if pid == getpid() {
             continue;
         }
         // A zombie has no arguments any more.
@@ -220,7 +219,7 @@ pub(crate) fn survivors(folder: &Path) -> Vec<String> {
         let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
         let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
         if arguments.contains(wanted) || cwd.starts_with(folder) {
-            found.push(format!("{pid}: {arguments}"));
+            found.push((pid, arguments));
         }
     }
     found
