@@ -143,12 +143,9 @@ async fn the_kernel_bounds_a_process_that_is_quicker_than_the_watch() {
 async fn a_restricted_build_cannot_poison_the_dependencies_it_shares() {
     let builder = restricted().await;
     let project = builder.project(ProjectConfig::default()).await;
-    let mut tree = Tree::of(&[(
-        "package.json",
-        r#"{"name": "a", "scripts": {"build": "sh ./build.sh"}, "dependencies": {"ms": "2.1.3"}}"#,
-    )]);
-    tree.put(
-        "build.sh",
+    let mut tree = Tree::script_with(
+        "ms",
+        "2.1.3",
         r#"
 mkdir -p dist
 target=node_modules/ms/index.js

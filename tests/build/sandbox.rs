@@ -134,12 +134,9 @@ fetch('http://169.254.169.254/').then(() => say('metadata reached'), () => say('
 async fn a_build_cannot_poison_the_dependencies_it_shares() {
     let builder = Builder::start().await;
     let project = builder.project(ProjectConfig::default()).await;
-    let mut tree = Tree::of(&[(
-        "package.json",
-        r#"{"name": "a", "scripts": {"build": "sh ./build.sh"}, "dependencies": {"ms": "2.1.3"}}"#,
-    )]);
-    tree.put(
-        "build.sh",
+    let mut tree = Tree::script_with(
+        "ms",
+        "2.1.3",
         r#"
 mkdir -p dist
 target=node_modules/ms/index.js

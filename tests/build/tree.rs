@@ -35,6 +35,15 @@ impl Tree {
         ])
     }
 
+    /// The same with one dependency from the registry.
+    pub(crate) fn script_with(package: &str, version: &str, script: &str) -> Self {
+        let manifest = format!(
+            r#"{{"name": "scripted", "scripts": {{"build": "sh ./build.sh"}},
+                "dependencies": {{"{package}": "{version}"}}}}"#
+        );
+        Self::of(&[("package.json", &manifest), ("build.sh", script)])
+    }
+
     /// A folder of this repository, without what was installed in it.
     pub(crate) fn folder(path: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -19,7 +19,7 @@ use super::isolated::{Isolate, LAUNCHER, TOOLCHAIN_BIN};
 use super::launcher::{
     Bridge, Calls, Entry, Environment, Input, OURSELVES, Order, PORT, Sockets, User, Warden,
 };
-use super::limits::Limits;
+use super::limits::ProcessLimits;
 use super::restricted;
 use super::run::Command;
 use super::toolchain::Toolchain;
@@ -308,7 +308,7 @@ impl Cell {
         let inner = &self.sandbox.inner;
         // Elsewhere the count would take in what else the same user runs.
         let counted = self.level == SandboxLevel::Isolated || self.tenant.is_some();
-        let limits = Limits::of(counted, &inner.ceilings);
+        let limits = ProcessLimits::of(counted, &inner.limits);
         match self.level {
             SandboxLevel::Isolated => Entry {
                 limits,

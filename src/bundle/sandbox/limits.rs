@@ -12,7 +12,7 @@ use crate::config::BuildLimits;
 const OPEN_FILES: u64 = 65_536;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Limits {
+pub(super) struct ProcessLimits {
     /// `None` where the count would take in what else the same user runs.
     processes: Option<u64>,
     open_files: u64,
@@ -21,23 +21,20 @@ pub(super) struct Limits {
     data: u64,
 }
 
-impl Limits {
+impl ProcessLimits {
     /// `counted`: no other processes than the build's count with it. The number
     /// is counted per sandbox since Linux 5.14; root is not held by it.
-    pub(super) fn of(counted: bool, ceilings: &BuildLimits) -> Self {
+    pub(super) fn of(counted: bool, build: &BuildLimits) -> Self {
         // Some above what the watch allows: that one can say what has happened,
         // where a program that cannot fork says anything.
-        let backstop = ceilings.processes + ceilings.processes / 4 + 64;
+        let backstop = build.processes + build.processes / 4 + 64;
         Self {
             processes: counted.then_some(backstop),
             open_files: OPEN_FILES,
-            file_size: ceilings.file_bytes,
+            file_size: build.file_bytes,
             // For one that is quicker than the watch. Far above what it allows:
             // some allocators make a gigabyte writable before they need it.
-            data: ceilings
-                .memory_bytes
-                .saturating_mul(2)
-                .saturating_add(1 << 30),
+            data: build.memory_bytes.saturating_mul(2).saturating_add(1 << 30),
         }
     }
 

@@ -11,7 +11,6 @@
 //! limits and its end. Where no level is to be had, builds are refused: a build
 //! is never walled off less than the operator asked for.
 
-mod canary;
 mod cell;
 mod descendants;
 mod diverted;
@@ -21,6 +20,7 @@ pub mod launcher;
 mod leftovers;
 mod limits;
 mod output;
+mod proof;
 mod resident;
 mod restricted;
 mod run;
@@ -71,7 +71,7 @@ struct Inner {
     /// What this machine does not do for the level.
     weaknesses: Vec<Weakness>,
     /// What one build may use up.
-    ceilings: BuildLimits,
+    limits: BuildLimits,
     /// Where the kernel itself holds builds to their limits.
     delegated: Option<Arc<Delegated>>,
     /// Where builds have users of their own.
@@ -114,15 +114,15 @@ impl Sandbox {
 
     /// What one build may use up.
     #[must_use]
-    pub fn ceilings(&self) -> BuildLimits {
-        self.inner.ceilings
+    pub fn limits(&self) -> BuildLimits {
+        self.inner.limits
     }
 
     /// A cgroup for one command, where there are any.
     fn group(&self) -> std::io::Result<Option<Arc<Group>>> {
         let delegated = self.inner.delegated.as_ref();
         delegated
-            .map(|delegated| delegated.group(&self.inner.ceilings))
+            .map(|delegated| delegated.group(&self.inner.limits))
             .transpose()
     }
 
@@ -234,7 +234,7 @@ impl Inner {
             launcher,
             tmp: config.data_dir.join("tmp"),
             weaknesses: Vec::new(),
-            ceilings: settings.limits,
+            limits: settings.limits,
             delegated: Delegated::find()
                 .inspect_err(|reason| tracing::debug!(reason, "builds get no cgroup"))
                 .ok()
@@ -246,7 +246,7 @@ impl Inner {
 
     fn isolated(&self) -> Result<Self, String> {
         let with_bubblewrap = Self {
-            bubblewrap: Some(canary::bubblewrap()?),
+            bubblewrap: Some(proof::bubblewrap()?),
             ..self.clone()
         };
         with_bubblewrap.proved(SandboxLevel::Isolated)
@@ -268,7 +268,7 @@ impl Inner {
     fn proved(self, level: SandboxLevel) -> Result<Self, String> {
         let inner = self.clone();
         let candidate = Sandbox::found_by(Box::new(move || self));
-        let proof = canary::prove(&candidate, level)?;
+        let proof = proof::prove(&candidate, level)?;
         Ok(Self {
             level: Some(level),
             weaknesses: proof.weaknesses,
@@ -294,7 +294,7 @@ impl Inner {
 /// for who has asked its own about the level already.
 #[must_use]
 pub fn left_canaries(data: &DataDir) -> Vec<PathBuf> {
-    canary::left_in(&data.tmp())
+    proof::left_in(&data.tmp())
 }
 
 /// Ends what an earlier process has left running of the build `mark`, where no

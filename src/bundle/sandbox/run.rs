@@ -152,7 +152,7 @@ impl Cell {
     /// A command that ended by itself may have been stopped by the kernel, or
     /// have been quicker than the watch.
     async fn judged(&self, code: i32, running: &Running, watch: Option<&Watch>) -> Ended {
-        let limits = self.sandbox.ceilings();
+        let limits = self.sandbox.limits();
         let group = running.group.as_ref().filter(|_| code != 0);
         if let Some(breach) = group.and_then(|group| group.breach(&limits)) {
             return Ended::Exceeded(breach);

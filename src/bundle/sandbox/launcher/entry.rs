@@ -14,13 +14,13 @@ use rustix::thread::{
 use serde::{Deserialize, Serialize};
 
 use super::{Bridge, Calls, Failure, Paths};
-use crate::bundle::sandbox::limits::Limits;
+use crate::bundle::sandbox::limits::ProcessLimits;
 use crate::bundle::sandbox::users::READERS;
 
 /// What is left out is not given up.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::bundle::sandbox) struct Entry {
-    pub(in crate::bundle::sandbox) limits: Limits,
+    pub(in crate::bundle::sandbox) limits: ProcessLimits,
     pub(in crate::bundle::sandbox) user: User,
     pub(in crate::bundle::sandbox) paths: Option<Paths>,
     pub(in crate::bundle::sandbox) calls: Option<Calls>,

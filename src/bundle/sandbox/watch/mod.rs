@@ -115,7 +115,7 @@ impl Cell {
             root,
             launchers,
             sockets,
-            limits: self.sandbox().ceilings(),
+            limits: self.sandbox().limits(),
             group: None,
             free: folders.free(),
             folders,
