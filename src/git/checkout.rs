@@ -66,6 +66,7 @@ impl Repos {
 
         let git = || {
             Git::at(&repo)
+                .with_files()
                 .env("GIT_INDEX_FILE", index)
                 .env("GIT_WORK_TREE", into)
         };

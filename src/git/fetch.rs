@@ -4,7 +4,7 @@
 //! that: one URL, no redirects, the judged addresses, one protocol. A stored
 //! credential travels in git's environment, not among its arguments.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::net::resolve::Resolver;
 
 /// How often the size of what arrives is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Branches and tags, each of which is a file of ours. Far more than people use,
+/// and a remote can name millions without sending a byte of contents.
+pub(super) const MAX_REFS: usize = 50_000;
 /// How much of git's complaint a caller sees.
 const SHOWN: usize = 300;
 
@@ -77,16 +80,17 @@ impl Repos {
             .credential
             .filter(|_| target.remote.same_origin(link.remote));
         let git = transfer(&repo, &target, credential).timeout(self.config.git_timeout);
-        let limit = self.config.max_repo_bytes;
+        let bounds = Bounds {
+            bytes: self.config.max_repo_bytes,
+            refs: self.max_refs,
+        };
         tokio::select! {
             outcome = git.run(b"") => {
                 outcome.map_err(|failure| self.explain(failure, link.credential))?;
             }
-            () = outgrown(&repo, limit) => return Err(too_large(limit)),
+            error = outgrown(&repo, bounds) => return Err(error),
         }
-        if pack_bytes(&repo).await > limit {
-            return Err(too_large(limit));
-        }
+        check_size(&repo, bounds).await?;
         settle(&repo, link.branch, target.head.as_deref()).await
     }
 
@@ -123,6 +127,7 @@ fn transfer(repo: &Path, target: &Target, credential: Option<&Credential>) -> Gi
     let scheme = target.remote.url().scheme();
     let mut git = Git::guarded_at(repo)
         .durable()
+        .with_files()
         .set(format!("protocol.{scheme}.allow=always"))
         .set("http.followRedirects=false")
         .set("http.sslVerify=true")
@@ -178,15 +183,54 @@ fn pin(target: &Target) -> String {
     )
 }
 
-/// Ends when the repository's packs, the arriving one too, exceed `limit`.
-async fn outgrown(repo: &Path, limit: u64) {
+/// What a repository may have.
+#[derive(Clone, Copy)]
+struct Bounds {
+    bytes: u64,
+    refs: usize,
+}
+
+/// Ends when the repository, with what is arriving, is too large.
+async fn outgrown(repo: &Path, bounds: Bounds) -> FetchError {
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     loop {
         ticks.tick().await;
-        if pack_bytes(repo).await > limit {
-            return;
+        if let Err(error) = check_size(repo, bounds).await {
+            return error;
         }
     }
+}
+
+async fn check_size(repo: &Path, bounds: Bounds) -> Result<(), FetchError> {
+    if pack_bytes(repo).await > bounds.bytes {
+        return Err(too_large(bounds.bytes));
+    }
+    let (refs, limit) = (repo.join("refs"), bounds.refs);
+    if blocking(move || Ok(has_more_files(refs, limit))).await? {
+        return Err(FetchError::last(format!(
+            "the repository has more than {limit} branches and tags; delete those that nobody needs"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether there are more than so many files below a folder.
+fn has_more_files(folder: PathBuf, limit: usize) -> bool {
+    let mut folders = vec![folder];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            } else {
+                files += 1;
+            }
+            if files + folders.len() > limit {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 async fn pack_bytes(repo: &Path) -> u64 {
@@ -256,6 +300,11 @@ fn complaint(said: &str, credential: Option<&Credential>) -> FetchError {
     if let Some(error) = cli::disk_full(&masked) {
         return error.into();
     }
+    if cli::too_large(&masked) {
+        return FetchError::last(
+            "the repository holds an object that is too large: a commit, a tree, or a file of more than 256 MB",
+        );
+    }
     let line = masked
         .lines()
         .find(|line| line.starts_with("fatal:") || line.starts_with("error:"))
@@ -287,8 +336,14 @@ fn complaint(said: &str, credential: Option<&Credential>) -> FetchError {
     failure
 }
 
-/// For tests that decide what a name resolves to.
+/// For tests that decide what a name resolves to, and how much is too much.
 impl Repos {
+    #[must_use]
+    pub fn with_most_refs(mut self, refs: usize) -> Self {
+        self.max_refs = refs;
+        self
+    }
+
     #[must_use]
     pub fn resolving_with(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = resolver;

@@ -21,6 +21,7 @@ pub mod paths;
 pub mod probe;
 pub mod read;
 pub mod refname;
+mod turns;
 mod update;
 pub mod url;
 
@@ -44,6 +45,7 @@ pub use fetch::{Fetched, Link};
 pub use import::{Format, Imported, Skipped};
 pub use probe::FetchError;
 pub use read::{Entry, EntryKind, FileContent, Ref, RefKind, Resolved, Tree};
+use turns::Turns;
 pub use update::{Change, Changed};
 pub use url::Remote;
 
@@ -55,6 +57,9 @@ pub struct Repos {
     /// Asked once, at the first fetch.
     git_version: tokio::sync::OnceCell<(u32, u32)>,
     writers: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
+    looks: Turns,
+    /// Branches and tags that a linked repository may have.
+    max_refs: usize,
 }
 
 /// The right to write a project's repository.
@@ -70,6 +75,8 @@ impl Repos {
             resolver: Arc::new(SystemResolver),
             git_version: tokio::sync::OnceCell::new(),
             writers: Mutex::default(),
+            looks: Turns::default(),
+            max_refs: fetch::MAX_REFS,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::cli::{Failure, Git};
+use super::cli::{Failure, Git, too_large};
 use super::refname;
 use crate::error::{Error, Result};
 
@@ -48,7 +48,7 @@ pub(super) async fn look_up(repo: &Path, names: &[String]) -> Result<Vec<Option<
         .run(input.as_bytes())
         .await
         .map_err(|f| match f {
-            Failure::Refused(said) => {
+            Failure::Refused(said) if !too_large(&said) => {
                 Error::internal(format!("git cannot read the repository: {said}"))
             }
             other => other.into_error("look objects up"),

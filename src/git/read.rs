@@ -105,7 +105,7 @@ impl Repos {
                 Some(branch) => Some(branch.to_owned()),
                 None => head_branch(&repo),
             };
-            return latest(&repo, branch).await;
+            return self.latest(project, &repo, branch).await;
         }
         let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
         if let Some(commit) = quick_head(&repo, branch).await? {
@@ -122,7 +122,9 @@ impl Repos {
         if refname::is_commit_id(git_ref) {
             names.push(format!("{git_ref}^{{commit}}"));
         }
+        let turn = self.looks.look(project).await?;
         let found = look_up(&repo, &names).await?;
+        drop(turn);
         let (which, object) = found
             .into_iter()
             .enumerate()
@@ -134,6 +136,44 @@ impl Repos {
         })
     }
 
+    async fn latest(
+        &self,
+        project: ProjectId,
+        repo: &Path,
+        branch: Option<String>,
+    ) -> Result<Resolved> {
+        let none = || {
+            Error::new(
+                Code::RefNotFound,
+                "the project has no commits yet; upload an archive or sync its repository first",
+            )
+        };
+        let branch = branch.ok_or_else(none)?;
+        if !refname::is_valid(&branch) {
+            return Err(no_ref(&branch));
+        }
+        if let Some(commit) = quick_head(repo, &branch).await? {
+            return Ok(Resolved {
+                commit,
+                branch: Some(branch),
+            });
+        }
+        let _turn = self.looks.look(project).await?;
+        let commit = head_of(repo, &branch).await?.ok_or_else(|| {
+        Error::new(
+            Code::RefNotFound,
+            format!(
+                "the default branch {} has no commits; push to it, or name another in source.branch",
+                paths::shown(&branch)
+            ),
+        )
+    })?;
+        Ok(Resolved {
+            commit,
+            branch: Some(branch),
+        })
+    }
+
     /// Branches and tags, newest first; empty before anything was brought in.
     ///
     /// # Errors
@@ -142,6 +182,7 @@ impl Repos {
         let Ok(repo) = self.existing(project) else {
             return Ok(Vec::new());
         };
+        let _turn = self.looks.look(project).await?;
         let default = default_branch
             .map(str::to_owned)
             .or_else(|| head_branch(&repo));
@@ -174,6 +215,7 @@ impl Repos {
         refname::require_commit_id(commit)?;
         let path = paths::requested(path)?;
         let repo = self.existing(project)?;
+        let _turn = self.looks.look(project).await?;
         let name = format!("{commit}:{path}");
         let object = look_up(&repo, std::slice::from_ref(&name))
             .await?
@@ -220,6 +262,7 @@ impl Repos {
             return Err(Error::invalid("path", "give the path of a file"));
         }
         let repo = self.existing(project)?;
+        let _turn = self.looks.look(project).await?;
         let output = Git::at(&repo)
             .args(["ls-tree", "-z", "-l", "--full-tree"])
             .args([commit, "--", &path])
@@ -248,6 +291,7 @@ impl Repos {
             .with("limit", MAX_FILE));
         }
         let output = Git::at(&repo)
+            .with_files()
             .args(["cat-file", "blob", &entry.object])
             .run(b"")
             .await
@@ -264,38 +308,6 @@ impl Repos {
 async fn quick_head(repo: &Path, branch: &str) -> Result<Option<String>> {
     let (repo, branch) = (repo.to_owned(), branch.to_owned());
     blocking(move || Ok(head_in_files(&repo, &branch))).await
-}
-
-async fn latest(repo: &Path, branch: Option<String>) -> Result<Resolved> {
-    let none = || {
-        Error::new(
-            Code::RefNotFound,
-            "the project has no commits yet; upload an archive or sync its repository first",
-        )
-    };
-    let branch = branch.ok_or_else(none)?;
-    if !refname::is_valid(&branch) {
-        return Err(no_ref(&branch));
-    }
-    if let Some(commit) = quick_head(repo, &branch).await? {
-        return Ok(Resolved {
-            commit,
-            branch: Some(branch),
-        });
-    }
-    let commit = head_of(repo, &branch).await?.ok_or_else(|| {
-        Error::new(
-            Code::RefNotFound,
-            format!(
-                "the default branch {} has no commits; push to it, or name another in source.branch",
-                paths::shown(&branch)
-            ),
-        )
-    })?;
-    Ok(Resolved {
-        commit,
-        branch: Some(branch),
-    })
 }
 
 fn parse_ref(line: &str, default: Option<&str>) -> Option<Ref> {

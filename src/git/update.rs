@@ -79,6 +79,7 @@ impl Repos {
         refname::require_commit_id(from)?;
         refname::require_commit_id(to)?;
         let merged = Git::at(&self.existing(project)?)
+            .with_files()
             .env("GIT_INDEX_FILE", index)
             .env("GIT_WORK_TREE", into)
             // What was checked out may have been given to another user since.

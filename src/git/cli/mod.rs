@@ -22,6 +22,9 @@ use session::Group;
 pub(in crate::git) use session::Session;
 pub(in crate::git) use version::version;
 
+/// Git's own limit of one allocation.
+const MEMORY: &str = "GIT_ALLOC_LIMIT";
+
 /// What holds for every call, whatever the repository says.
 const ALWAYS: &[&str] = &[
     "core.hooksPath=/dev/null",
@@ -47,6 +50,13 @@ const ALWAYS: &[&str] = &[
 
 /// How long a call on a repository's own data may take.
 const LOCAL_TIMEOUT: Duration = Duration::from_mins(2);
+/// The largest piece of memory that a call may ask for. Git holds commits, trees
+/// and tags whole, some calls several times over, and a repository of a few
+/// megabytes can have a commit of gigabytes.
+const OBJECT_LIMIT: &str = "16m";
+/// The same of calls that hold files, too: git streams large ones only where
+/// they have not come as differences from others.
+const FILE_LIMIT: &str = "256m";
 /// How much of git's complaints is kept.
 const STDERR_LIMIT: u64 = 16 << 10;
 
@@ -123,6 +133,7 @@ impl Git {
             .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            .env(MEMORY, OBJECT_LIMIT)
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -149,6 +160,12 @@ impl Git {
     /// What this call writes survives a power cut once it has ended.
     pub(in crate::git) fn durable(self) -> Self {
         self.set("core.fsync=all").set("core.fsyncMethod=batch")
+    }
+
+    /// A call that has to do with what is in files, not with trees and commits
+    /// alone: it may hold more in memory.
+    pub(in crate::git) fn with_files(self) -> Self {
+        self.env(MEMORY, FILE_LIMIT)
     }
 
     /// A setting for this call. Only before the subcommand's arguments.
@@ -299,7 +316,19 @@ impl Failure {
 }
 
 fn fault(said: &str) -> Error {
+    if too_large(said) {
+        return Error::new(
+            Code::PayloadTooLarge,
+            "the repository holds something here that is too large to be read",
+        )
+        .caused_by(said.to_owned());
+    }
     disk_full(said).unwrap_or_else(|| Error::internal(format!("git failed: {said}")))
+}
+
+/// Whether git's words tell that an object does not fit the memory it may have.
+pub(in crate::git) fn too_large(said: &str) -> bool {
+    said.contains("attempting to allocate")
 }
 
 /// The error behind git's words, if they tell of a full disk.

@@ -24,6 +24,7 @@ impl Stream {
         // lets it move to a commit that does not continue it.
         let mut git = Git::at(repo)
             .durable()
+            .with_files()
             .args(["fast-import", "--quiet", "--done", "--force"])
             .arg("--date-format=raw")
             .feed_blocking()?;
