@@ -1,11 +1,15 @@
 //! What HTTP/2 adds to the means of wearing a server out. The frames are
 //! written by hand: no honest client sends these.
 
+use std::cell::Cell;
+use std::time::Duration;
+
+use hivesync::http::server::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{DEADLINE, TestServer};
+use crate::common::{DEADLINE, Setup, TestServer};
 use crate::connections::{ask, connect};
 
 const HEADERS: u8 = 1;
@@ -56,9 +60,13 @@ fn request(method: &str, path: &str) -> Vec<u8> {
 }
 
 async fn greeted(server: &TestServer) -> TcpStream {
+    greeted_with(server, &[]).await
+}
+
+async fn greeted_with(server: &TestServer, settings: &[u8]) -> TcpStream {
     let mut stream = connect(server).await;
     let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    hello.extend(frame(SETTINGS, 0, 0, &[]));
+    hello.extend(frame(SETTINGS, 0, 0, settings));
     stream.write_all(&hello).await.expect("written");
     stream
 }
@@ -161,6 +169,53 @@ async fn more_streams_than_agreed_are_refused() {
         seen.iter().any(|(kind, word)| refused(*kind, *word)),
         "{seen:?}"
     );
+    drop(stream);
+    assert_it_serves(server).await;
+}
+
+/// A socket that is read from can hold as many answers as its streams.
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let limits = Limits {
+        stall: Duration::from_millis(50),
+        ..Limits::new(100)
+    };
+    let server = Setup::new().limits(limits).start().await;
+    for window in [0_u32, 1] {
+        let setting = [
+            &INITIAL_WINDOW_SIZE.to_be_bytes()[..],
+            &window.to_be_bytes(),
+        ]
+        .concat();
+        let mut stream = greeted_with(&server, &setting).await;
+        let path = "/api/docs/swagger-ui-bundle.js";
+        let ask = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", path));
+        let seen = answers(&mut stream, ask, |_, _| false).await;
+        assert!(seen.iter().any(|(kind, _)| *kind == HEADERS), "{seen:?}");
+    }
+    assert_it_serves(server).await;
+}
+
+#[tokio::test]
+async fn streams_count_among_the_requests_of_their_address() {
+    let limits = Limits::new(100).per_address(4, &[]);
+    let server = Setup::new().limits(limits).start().await;
+    let mut stream = greeted(&server).await;
+    // Each waits for a body that never comes; six have no place to.
+    let flood: Vec<u8> = (0..10)
+        .flat_map(|n| {
+            let login = request("POST", "/api/v1/auth/login");
+            frame(HEADERS, END_HEADERS, 2 * n + 1, &login)
+        })
+        .collect();
+    let refused = Cell::new(0);
+    let six = |kind, _| {
+        refused.set(refused.get() + u32::from(kind == HEADERS));
+        refused.get() == 6
+    };
+    answers(&mut stream, flood, six).await;
+    assert_eq!(refused.get(), 6);
     drop(stream);
     assert_it_serves(server).await;
 }

@@ -2,14 +2,15 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use hyper::Request;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -17,9 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::Limits;
+use super::answer::Answer;
 use super::asked::Asked;
+use super::crowd::Seat;
 use super::io::{Notes, Patient};
-use super::pulse::Running;
+use super::pulse::Stopped;
 use crate::error::Code;
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
@@ -41,27 +44,43 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn text(self) -> String {
+    fn parts(self) -> (StatusCode, String) {
         let (status, code, message) = match self {
             Self::Full => (
-                "503 Service Unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
                 Code::DependencyFailure,
                 "the server has all the connections it takes",
             ),
             Self::TooMany => (
-                "429 Too Many Requests",
+                StatusCode::TOO_MANY_REQUESTS,
                 Code::RateLimitExceeded,
-                "your address has too many connections open",
+                "your address has too many connections or requests open",
             ),
         };
         let code = code.as_str();
         let body =
             format!(r#"{{"error":{{"code":"{code}","message":"{message}","details":{{}}}}}}"#);
+        (status, body)
+    }
+
+    /// For a connection of which nothing is read.
+    fn text(self) -> String {
+        let (status, body) = self.parts();
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
+    }
+
+    /// For a request on a connection that is served.
+    fn response(self) -> Response {
+        let (status, body) = self.parts();
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (RETRY_AFTER, HeaderValue::from_static("1")),
+        ];
+        (status, headers, body).into_response()
     }
 }
 
@@ -113,6 +132,7 @@ impl Protocol {
         &self,
         stream: S,
         peer: Option<SocketAddr>,
+        seat: Seat,
         router: Router,
         life: &Lifecycle,
     ) where
@@ -126,24 +146,34 @@ impl Protocol {
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let request = request.map(|body| Asked::new(body, unread.clone(), pace));
-            let running = requests.begin();
-            let answer = router.clone().oneshot(request);
+            let answer = Answer::to(&request, &requests);
+            let turn = seat.turn();
+            let response = turn.map(|turn| (router.clone().oneshot(request), turn));
             async move {
-                let response = answer.await?;
-                Ok::<_, Infallible>(response.map(|body| Answer { body, running }))
+                let Some((response, turn)) = response else {
+                    let refusal = Refusal::TooMany.response();
+                    return Ok::<_, Infallible>(refusal.map(|body| answer.of(body, None)));
+                };
+                let response = response.await?;
+                Ok(response.map(|body| answer.of(body, Some(turn))))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
             () = life.stopping().cancelled() => {}
-            () = pulse.stopped(self.limits.header, self.limits.idle) => {}
+            stopped = pulse.stopped(self.limits.header, self.limits.idle, self.limits.stall) => {
+                // Who takes nothing takes no farewell either.
+                if stopped == Stopped::Stuck {
+                    return;
+                }
+            }
         }
         pulse.restart();
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection.as_mut() => report(ended),
-            () = pulse.stopped(FAREWELL, FAREWELL) => {}
+            _ = pulse.stopped(FAREWELL, FAREWELL, self.limits.stall) => {}
             () = life.halting().cancelled() => {}
         }
     }
@@ -153,33 +183,6 @@ impl Protocol {
 fn report(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = ended {
         tracing::debug!(error, "a connection ended with an error");
-    }
-}
-
-/// An answer's body, which keeps its request counted as running.
-struct Answer {
-    body: Body,
-    #[expect(dead_code, reason = "held for its drop")]
-    running: Running,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

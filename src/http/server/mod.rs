@@ -3,6 +3,7 @@
 //! Our own loop instead of `axum::serve`, which lets half-sent headers hang
 //! and takes any number of connections.
 
+mod answer;
 mod asked;
 mod connection;
 mod crowd;
@@ -31,7 +32,8 @@ use listen::Listener;
 pub struct Limits {
     /// Connections at a time; the next one is told 503 and closed.
     pub connections: usize,
-    /// Those of one address, or one IPv6 network; the next one is told 429.
+    /// Those of one address, or one IPv6 network; the next one is told 429. No
+    /// more requests of it run at a time, on however few connections.
     pub per_address: usize,
     /// Proxies, which bring the connections of many.
     pub trusted: Arc<[IpNet]>,
@@ -41,7 +43,8 @@ pub struct Limits {
     /// For a connection on which no request runs. Longer than the minute for
     /// which proxies commonly keep theirs: who closes second meets no reset.
     pub idle: Duration,
-    /// For a client that takes nothing of what it is sent.
+    /// For a client that takes nothing of what it is sent: of all of it, or on
+    /// HTTP/2 of one answer.
     pub stall: Duration,
     pub body: Pace,
 }
@@ -130,12 +133,12 @@ pub async fn serve<L: Listener>(
             (Some(seat), Ok(slot)) => Ok((seat, slot)),
         };
         match seated {
-            Ok(place) => {
+            Ok((seat, slot)) => {
                 let (protocol, router, life) =
                     (Arc::clone(&protocol), router.clone(), life.clone());
                 connections.spawn(async move {
-                    protocol.converse(stream, peer, router, &life).await;
-                    drop(place);
+                    protocol.converse(stream, peer, seat, router, &life).await;
+                    drop(slot);
                 });
             }
             Err(refusal) => {

@@ -2,8 +2,9 @@
 //! on it note what happens by storing a number; a timer reads the numbers when
 //! a deadline is near. So a request wakes nobody, however many come.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -28,6 +29,27 @@ struct State {
     head: AtomicU64,
     /// The client has begun a head and lets us wait for the rest.
     waits: Notify,
+    /// Since when the client is waited for, of each answer that shares the
+    /// connection with others.
+    takers: Mutex<HashMap<u64, Arc<AtomicU64>>>,
+    next_taker: AtomicU64,
+}
+
+/// Why nothing more is expected of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// Nothing is asked on it.
+    Quiet,
+    /// An answer is not taken.
+    Stuck,
+}
+
+/// Whose turn it is with an answer, until it is dropped: ours to make the next
+/// piece, or the client's to take the last one.
+pub(super) struct Taker {
+    pulse: Pulse,
+    id: u64,
+    since: Arc<AtomicU64>,
 }
 
 /// A request under way, until it is dropped.
@@ -42,6 +64,8 @@ impl Default for Pulse {
             quiet: AtomicU64::new(NEVER),
             head: AtomicU64::new(1),
             waits: Notify::new(),
+            takers: Mutex::default(),
+            next_taker: AtomicU64::new(0),
         }))
     }
 }
@@ -75,6 +99,22 @@ impl Pulse {
         Running(self.clone())
     }
 
+    /// An answer that the client may take at its own pace, beside others.
+    pub(super) fn taker(&self) -> Taker {
+        let id = self.0.next_taker.fetch_add(1, Ordering::Relaxed);
+        let since = Arc::new(AtomicU64::new(NEVER));
+        self.takers().insert(id, Arc::clone(&since));
+        Taker {
+            pulse: self.clone(),
+            id,
+            since,
+        }
+    }
+
+    fn takers(&self) -> MutexGuard<'_, HashMap<u64, Arc<AtomicU64>>> {
+        self.0.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_quiet(&self) -> bool {
         self.0.running.load(Ordering::SeqCst) == 0
     }
@@ -88,23 +128,43 @@ impl Pulse {
         self.0.born + Duration::from_micros(time - 1)
     }
 
-    /// Returns when the connection has been quiet, or at the head of a request,
-    /// for longer than its limit.
-    pub(super) async fn stopped(&self, header: Duration, idle: Duration) {
+    /// Returns when the connection has been quiet, at the head of a request, or
+    /// stuck with an answer for longer than its limit.
+    pub(super) async fn stopped(
+        &self,
+        header: Duration,
+        idle: Duration,
+        stall: Duration,
+    ) -> Stopped {
         loop {
             let now = Instant::now();
-            // A request that ends after now has its limit after that.
-            let latest = now + idle;
-            let look = match self.deadline(header, idle) {
-                None => latest,
-                Some(deadline) if deadline <= now => return,
-                Some(deadline) => deadline.min(latest),
-            };
+            // What begins to count after now has its limit after that.
+            let latest = now + idle.min(stall);
+            let stuck = self.stuck_until(stall);
+            if stuck.is_some_and(|deadline| deadline <= now) {
+                return Stopped::Stuck;
+            }
+            let quiet = self.deadline(header, idle);
+            if quiet.is_some_and(|deadline| deadline <= now) {
+                return Stopped::Quiet;
+            }
+            let look = stuck.into_iter().chain(quiet).fold(latest, Instant::min);
             tokio::select! {
                 () = sleep_until(look) => {}
                 () = self.0.waits.notified() => {}
             }
         }
+    }
+
+    /// When the client has been waited for for too long, if it takes nothing;
+    /// `None` while it has all that we have made.
+    fn stuck_until(&self, stall: Duration) -> Option<Instant> {
+        let takers = self.takers();
+        let times = takers
+            .values()
+            .map(|since| since.load(Ordering::SeqCst))
+            .filter(|since| *since != NEVER);
+        times.min().map(|since| self.at(since) + stall)
     }
 
     /// When the limit is reached if nothing happens; `None` while a request
@@ -119,6 +179,24 @@ impl Pulse {
         };
         let (quiet, head) = (since(&self.0.quiet, idle), since(&self.0.head, header));
         quiet.into_iter().chain(head).min()
+    }
+}
+
+impl Taker {
+    /// The client shall take what it has been given.
+    pub(super) fn waited_for(&self) {
+        self.since.store(self.pulse.now(), Ordering::SeqCst);
+    }
+
+    /// It has done so, and waits for more.
+    pub(super) fn waits(&self) {
+        self.since.store(NEVER, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.pulse.takers().remove(&self.id);
     }
 }
 
@@ -186,7 +264,7 @@ mod tests {
         let pulse = Pulse::default();
         let (looking, requests) = (pulse.clone(), pulse.clone());
         let short = Duration::from_millis(1);
-        let stopped = tokio::spawn(async move { looking.stopped(HEADER * 100, short).await });
+        let stopped = tokio::spawn(async move { looking.stopped(HEADER * 100, short, IDLE).await });
         // It has looked before the first request comes.
         tokio::task::yield_now().await;
         drop(requests.begin());
@@ -194,11 +272,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_is_not_taken_counts_whatever_else_happens() {
+        let pulse = Pulse::default();
+        let (_other, _stuck) = (pulse.begin(), pulse.begin());
+        let (moving, stuck) = (pulse.taker(), pulse.taker());
+        assert_eq!(pulse.stuck_until(IDLE), None, "ours to make");
+        stuck.waited_for();
+        let deadline = pulse.stuck_until(IDLE);
+        assert!(deadline.is_some());
+        moving.waited_for();
+        moving.waits();
+        pulse.heard();
+        assert_eq!(pulse.stuck_until(IDLE), deadline);
+        let short = Duration::from_millis(1);
+        assert_eq!(pulse.stopped(HEADER, IDLE, short).await, Stopped::Stuck);
+        drop(stuck);
+        assert_eq!(pulse.stuck_until(IDLE), None);
+    }
+
+    #[tokio::test]
     async fn who_waits_for_the_next_request_hears_of_half_a_head() {
         let pulse = Pulse::default();
         drop(pulse.begin());
         let watched = pulse.clone();
-        let stopped = tokio::spawn(async move { watched.stopped(Duration::ZERO, IDLE).await });
+        let stopped =
+            tokio::spawn(async move { watched.stopped(Duration::ZERO, IDLE, IDLE).await });
         pulse.heard();
         pulse.waits();
         stopped.await.unwrap();

@@ -1,0 +1,124 @@
+//! An answer's body on its way out, which keeps its request counted as running
+//! until the client has taken it.
+//!
+//! On HTTP/1 that is the socket's to see. On HTTP/2 a body that was handed over
+//! waits in the protocol's own buffers for as long as the client likes: it goes
+//! in small pieces, of which the next one is asked for when the client has made
+//! room, and who makes none for too long is given up ([`Pulse::stopped`]).
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Frame, SizeHint};
+use hyper::{Request, Version};
+
+use super::crowd::Turn;
+use super::pulse::{Pulse, Running, Taker};
+
+/// Bytes of a piece on HTTP/2, its usual frame. As much of each answer may lie
+/// there that nobody counts any more.
+const PIECE: usize = 16 * 1024;
+
+/// A request that will have an answer.
+pub(super) struct Pending {
+    running: Running,
+    taker: Option<Taker>,
+}
+
+pub(super) struct Answer {
+    body: Body,
+    /// What the body has given and nobody has asked for yet.
+    rest: Bytes,
+    taker: Option<Taker>,
+    #[expect(dead_code, reason = "held for its drop")]
+    running: Running,
+    #[expect(dead_code, reason = "held for its drop")]
+    turn: Option<Turn>,
+}
+
+impl Answer {
+    /// The answer to be of a request that begins.
+    pub(super) fn to<B>(request: &Request<B>, pulse: &Pulse) -> Pending {
+        let shared = request.version() == Version::HTTP_2;
+        Pending {
+            running: pulse.begin(),
+            taker: shared.then(|| pulse.taker()),
+        }
+    }
+
+    /// The next piece of what is left; the last one in memory of its own, so
+    /// that it does not keep the whole.
+    fn piece(&mut self) -> Bytes {
+        if self.rest.len() > PIECE {
+            return self.rest.split_to(PIECE);
+        }
+        Bytes::copy_from_slice(&std::mem::take(&mut self.rest))
+    }
+
+    fn cut(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(data) if data.len() > PIECE => {
+                self.rest = data;
+                Frame::data(self.piece())
+            }
+            Ok(data) => Frame::data(data),
+            Err(other) => other,
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn of(self, body: Body, turn: Option<Turn>) -> Answer {
+        if let Some(taker) = &self.taker {
+            taker.waited_for();
+        }
+        Answer {
+            body,
+            rest: Bytes::new(),
+            taker: self.taker,
+            running: self.running,
+            turn,
+        }
+    }
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let Some(taker) = &this.taker else {
+            return Pin::new(&mut this.body).poll_frame(cx);
+        };
+        if !this.rest.is_empty() {
+            taker.waited_for();
+            return Poll::Ready(Some(Ok(Frame::data(this.piece()))));
+        }
+        // From here it is we who are waited for.
+        taker.waits();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        taker.waited_for();
+        Poll::Ready(frame.map(|frame| frame.map(|frame| this.cut(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        if rest > 0 {
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + rest);
+            }
+            hint.set_lower(hint.lower() + rest);
+        }
+        hint
+    }
+}
