@@ -1,12 +1,18 @@
 //! Headers that every answer gets, and who may read it from where.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RANGE, REFERRER_POLICY,
     RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method, Response};
-use std::time::Duration;
+use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -21,7 +27,6 @@ const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 pub(super) fn secure<B>(response: &mut Response<B>, server: &Server) {
     let kind = content_type(response);
     let is_page = kind.starts_with("text/html");
-    let is_data = kind.starts_with("application/json");
     let headers = response.headers_mut();
     let mut default = |name: HeaderName, value: &'static str| {
         headers
@@ -35,10 +40,8 @@ pub(super) fn secure<B>(response: &mut Response<B>, server: &Server) {
         CONTENT_SECURITY_POLICY,
         if is_page { pages::POLICY } else { DATA_POLICY },
     );
-    if is_data {
-        // Answers depend on who asks, and some hold tokens.
-        default(CACHE_CONTROL, "no-store");
-    }
+    // Answers depend on who asks, and some hold tokens, as their addresses do.
+    default(CACHE_CONTROL, "no-store");
     let https = server
         .base_url
         .as_deref()
@@ -106,34 +109,87 @@ pub(super) fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(WholeText)
 }
 
+/// Large answers that are compressed at a time. A compressor holds up to two
+/// megabytes for as long as its client takes; beyond this the next answers go
+/// as they are.
+const MOST_COMPRESSED: usize = 64;
+/// Smaller ones are compressed at once and hold nothing.
+const LARGE: u64 = 8 * 1024;
+
+/// Large answers under way that may be compressed.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts an answer that may be compressed until it has been taken. Inside of
+/// [`compression`].
+pub(super) fn count(response: Response<Body>) -> Response<Body> {
+    if !(is_text(&response) && is_large(response.body())) {
+        return response;
+    }
+    UNDER_WAY.fetch_add(1, Ordering::Relaxed);
+    response.map(|body| Body::new(Counted(body)))
+}
+
+/// A body that counts among those under way.
+struct Counted(Body);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+fn is_large(body: &impl HttpBody) -> bool {
+    body.size_hint().exact().is_none_or(|size| size >= LARGE)
+}
+
 #[derive(Clone, Copy)]
 struct WholeText;
 
 impl Predicate for WholeText {
     fn should_compress<B>(&self, response: &Response<B>) -> bool
     where
-        B: axum::body::HttpBody,
+        B: HttpBody,
     {
         /// Below this, the headers outweigh what is saved.
         const WORTHWHILE: u64 = 512;
-        let kind = content_type(response)
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        let text = matches!(
-            kind,
-            "application/json"
-                | "text/html"
-                | "text/css"
-                | "text/javascript"
-                | "application/javascript"
-                | "image/svg+xml"
-        );
-        text && response
-            .body()
-            .size_hint()
-            .exact()
-            .is_none_or(|size| size >= WORTHWHILE)
+        let body = response.body();
+        let worthwhile = |size| size >= WORTHWHILE;
+        let room = || UNDER_WAY.load(Ordering::Relaxed) <= MOST_COMPRESSED;
+        is_text(response)
+            && body.size_hint().exact().is_none_or(worthwhile)
+            && (!is_large(body) || room())
     }
+}
+
+fn is_text<B>(response: &Response<B>) -> bool {
+    let kind = content_type(response).split(';').next();
+    matches!(
+        kind.unwrap_or_default().trim(),
+        "application/json"
+            | "text/html"
+            | "text/css"
+            | "text/javascript"
+            | "application/javascript"
+            | "image/svg+xml"
+    )
 }

@@ -1,9 +1,11 @@
 //! The OpenAPI document and its page, both from our own files.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::body::Bytes;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -12,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::AppState;
 use super::error::{self, ApiError, ErrorBody};
-use crate::error::Error;
+use crate::error::{Context, Error, Result};
 
 /// What the document says apart from the routes, which bring their own part.
 #[derive(OpenApi)]
@@ -46,13 +48,15 @@ impl Modify for Credentials {
 pub(super) fn document_route(document: &utoipa::openapi::OpenApi) -> Router<AppState> {
     // Made once: it cannot change while the process runs. A document that
     // does not serialise is a fault that every test of the server meets.
-    let text: Arc<str> = document
-        .to_pretty_json()
-        .expect("the OpenAPI document serialises")
-        .into();
+    // Whoever asks shares it.
+    let text = Bytes::from(
+        document
+            .to_pretty_json()
+            .expect("the OpenAPI document serialises"),
+    );
     Router::new().route(
         "/api/v1/openapi.json",
-        get(async move || ([(CONTENT_TYPE, "application/json")], text.to_string())),
+        get(async move || ([(CONTENT_TYPE, "application/json")], text)),
     )
 }
 
@@ -64,10 +68,13 @@ pub(super) fn docs_routes() -> Router<AppState> {
         .validator_url("none")
         .try_it_out_enabled(true)
         .persist_authorization(false);
-    let config = Arc::new(config);
+    let files = Arc::new(DocsFiles {
+        config: Arc::new(config),
+        read: Mutex::default(),
+    });
     let serve = move |uri: Uri| {
-        let config = Arc::clone(&config);
-        async move { docs_file(uri.path(), config) }
+        let files = Arc::clone(&files);
+        async move { docs_file(uri.path(), &files) }
     };
     Router::new()
         .route("/api/docs", get(async || Redirect::permanent("docs/")))
@@ -75,7 +82,41 @@ pub(super) fn docs_routes() -> Router<AppState> {
         .route("/api/docs/{*file}", get(serve))
 }
 
-fn docs_file(path: &str, config: Arc<utoipa_swagger_ui::Config<'static>>) -> Response {
+/// The page's files. They come out of the binary as copies, one of them of
+/// more than a megabyte: each is made once and shared by all who ask for it.
+struct DocsFiles {
+    config: Arc<utoipa_swagger_ui::Config<'static>>,
+    read: Mutex<HashMap<String, DocsFile>>,
+}
+
+#[derive(Clone)]
+struct DocsFile {
+    kind: HeaderValue,
+    bytes: Bytes,
+}
+
+impl DocsFiles {
+    /// The file called `name`, if there is one.
+    fn get(&self, name: &str) -> Result<Option<DocsFile>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = read.get(name) {
+            return Ok(Some(file.clone()));
+        }
+        let found = utoipa_swagger_ui::serve(name, Arc::clone(&self.config)).map_err(|cause| {
+            Error::internal(format!("could not read the vendored page: {cause}"))
+        })?;
+        let Some(found) = found else { return Ok(None) };
+        let file = DocsFile {
+            kind: HeaderValue::from_str(&found.content_type)
+                .or_internal("name the type of a vendored file")?,
+            bytes: found.bytes.into_owned().into(),
+        };
+        read.insert(name.to_owned(), file.clone());
+        Ok(Some(file))
+    }
+}
+
+fn docs_file(path: &str, files: &DocsFiles) -> Response {
     /// What the vendored page needs: its styles are inline, its icons are data.
     const POLICY: (HeaderName, HeaderValue) = (
         CONTENT_SECURITY_POLICY,
@@ -84,18 +125,14 @@ fn docs_file(path: &str, config: Arc<utoipa_swagger_ui::Config<'static>>) -> Res
              img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
         ),
     );
+    const KEEP: (HeaderName, HeaderValue) = (
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
     let name = path.strip_prefix("/api/docs/").unwrap_or_default();
-    match utoipa_swagger_ui::serve(name, config) {
-        Ok(Some(file)) => (
-            [POLICY],
-            [(CONTENT_TYPE, file.content_type)],
-            file.bytes.into_owned(),
-        )
-            .into_response(),
+    match files.get(name) {
+        Ok(Some(file)) => ([POLICY, KEEP, (CONTENT_TYPE, file.kind)], file.bytes).into_response(),
         Ok(None) => error::nothing_here().into_response(),
-        Err(cause) => {
-            let message = format!("could not read the vendored page: {cause}");
-            ApiError(Error::internal(message)).into_response()
-        }
+        Err(error) => ApiError(error).into_response(),
     }
 }

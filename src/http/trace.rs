@@ -7,14 +7,16 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use tracing::Instrument;
 
 use super::{AppState, error, headers};
 use crate::clock::Random;
+use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -57,8 +59,30 @@ pub(super) async fn layer(
 /// Writes the bodies of errors; inside of the layers that look at bodies.
 pub(super) async fn errors(request: Request, next: Next) -> Response {
     let trace_id = request.extensions().get::<TraceId>().cloned();
-    let response = next.run(request).await;
-    error::finish(response, trace_id.as_ref().map_or("", |id| &id.0))
+    let response = if has_one_host(&request) {
+        next.run(request).await
+    } else {
+        let message = "the request names two hosts; send one Host header";
+        error::ApiError(Error::new(Code::BadRequest, message)).into_response()
+    };
+    let response = error::finish(response, trace_id.as_ref().map_or("", |id| &id.0));
+    headers::count(response)
+}
+
+/// A proxy may have decided by the other one (RFC 9112, section 3.2; RFC 9113,
+/// section 8.3.1).
+fn has_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    // HTTP/1.1 has the host twice in requests to proxies, and it is the first
+    // that counts (section 3.2.2).
+    let agree = match (request.version(), request.uri().authority(), first) {
+        (Version::HTTP_2, Some(authority), Some(host)) => host
+            .as_bytes()
+            .eq_ignore_ascii_case(authority.as_str().as_bytes()),
+        _ => true,
+    };
+    second.is_none() && agree
 }
 
 /// The caller's id, if it is one that cannot spoil a log, else our own.

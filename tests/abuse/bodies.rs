@@ -174,6 +174,19 @@ async fn heads_over_the_limit_are_refused() {
 
 /// A proxy in front may believe one header and we the other: what follows the
 /// shorter body must not be taken for a request.
+/// A proxy may have let it through for the sake of the other.
+#[tokio::test]
+async fn a_request_for_two_hosts_is_refused() {
+    let server = TestServer::start().await;
+    let mut stream = connect(&server).await;
+    let request = b"GET /livez HTTP/1.1\r\nhost: one\r\nhost: two\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("written");
+    let answer = last_words(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("BAD_REQUEST"), "{answer}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_request_within_a_body_is_not_answered() {
     let server = TestServer::start().await;

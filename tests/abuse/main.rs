@@ -40,6 +40,9 @@
 //! | a tree that multiplies, a server that hangs, a repository too large | abuse/git/limits.rs | a_tree_that_multiplies_is_not_checked_out | SOURCE_UNAVAILABLE |
 //! | | abuse/git/limits.rs | a_server_that_hangs_is_given_up | SOURCE_UNAVAILABLE |
 //! | | abuse/git/limits.rs | a_repository_that_is_too_large_is_given_up | SOURCE_UNAVAILABLE |
+//! | a commit that does not fit the memory, endless branches, a crowd of readers | abuse/git/limits.rs | a_commit_of_any_size_is_not_held_in_memory | PAYLOAD_TOO_LARGE |
+//! | | abuse/git/limits.rs | more_branches_than_anybody_has_are_given_up | SOURCE_UNAVAILABLE |
+//! | | abuse/git/limits.rs | a_crowd_that_looks_into_one_repository_is_told_to_come_back | RATE_LIMIT_EXCEEDED |
 //! | SSRF: loopback spellings, mapped and NAT64 addresses, metadata | abuse/git/urls.rs | forbidden_addresses_are_refused_before_anything_is_asked | INVALID_INPUT |
 //! | SSRF: names, redirects | abuse/git/addresses.rs | names_that_lead_inside_are_refused_without_a_request | INVALID_INPUT |
 //! | | abuse/git/addresses.rs | redirects_to_forbidden_places_are_not_followed | INVALID_INPUT |
@@ -67,6 +70,9 @@
 //! | | abuse/http2.rs | empty_continuations_end_the_connection | closed |
 //! | HTTP/2: many streams, huge header lists | abuse/http2.rs | more_streams_than_agreed_are_refused | closed |
 //! | | abuse/http2.rs | a_header_list_over_the_limit_reaches_no_route | closed |
+//! | HTTP/2: answers that are asked for and not taken | abuse/http2.rs | an_answer_that_nobody_takes_is_given_up | closed |
+//! | | abuse/http2.rs | streams_count_among_the_requests_of_their_address | RATE_LIMIT_EXCEEDED |
+//! | two hosts in one request | abuse/bodies.rs | a_request_for_two_hosts_is_refused | BAD_REQUEST |
 //! | many ranges | api/previews/downloads.rs | many_ranges_cost_no_more_than_the_whole | 200 |
 //! | a build script reaching out | abuse/hostile/isolated.rs | a_build_script_reaches_nothing | refused |
 //! | | abuse/hostile/isolated.rs | a_bundlers_configuration_reaches_nothing | refused |

@@ -1,5 +1,8 @@
 //! Static files, from inside the binary.
 
+use std::borrow::Cow;
+
+use axum::body::Bytes;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -39,7 +42,7 @@ pub(super) async fn serve(Path(name): Path<String>, headers: HeaderMap) -> Respo
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        ([(CONTENT_TYPE, kind.as_ref())], file.data.into_owned()).into_response()
+        ([(CONTENT_TYPE, kind.as_ref())], shared(file.data)).into_response()
     };
     let out = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -50,4 +53,12 @@ pub(super) async fn serve(Path(name): Path<String>, headers: HeaderMap) -> Respo
         HeaderValue::from_static("public, max-age=31536000, immutable"),
     );
     response
+}
+
+/// The binary's own bytes; a debug build reads them from the disk.
+fn shared(data: Cow<'static, [u8]>) -> Bytes {
+    match data {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    }
 }

@@ -252,6 +252,10 @@ async fn with_a_preview_host_each_preview_has_an_origin_of_its_own() {
     assert_eq!(page.header("content-security-policy"), "frame-ancestors *");
     // Nothing is rewritten: its absolute addresses are right.
     assert_eq!(page.body, SITE[0].1);
+    // A neighbour's script has set others for all hosts of previews.
+    let tossed = format!("hivesync_access=acc_tossed; {cookie}; hivesync_access=acc_too");
+    let page = Answer::of(at_host("/".into()).header("cookie", &tossed)).await;
+    assert_eq!(page.status, 200);
     let locked = Answer::of(at_host("/".into())).await;
     locked.expect_error(401, "UNAUTHENTICATED");
 
@@ -298,5 +302,22 @@ async fn a_site_may_be_as_large_as_a_build_may_make_it() {
     assert!(told.contains("4 MB, and no more than 3 MB"), "{told}");
     let left = std::fs::read_dir(world.server.app.data.tmp()).expect("the folder");
     assert_eq!(left.count(), 0, "nothing is left of it");
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn those_who_come_at_once_are_all_shown_what_one_has_unpacked() {
+    let world = World::new().await;
+    let (id, access) = world.web(SITE).await;
+    let paths = ["", "about", "logo.png", "assets/index-DiwrgTda.js"];
+    let visits = (0..40).map(|n| {
+        let path = format!("/p/{id}~{access}/{}", paths[n % paths.len()]);
+        let world = &world;
+        async move { get(world, &path).await.status }
+    });
+    let seen = futures::future::join_all(visits).await;
+    assert!(seen.iter().all(|status| *status == 200), "{seen:?}");
+    let left = std::fs::read_dir(world.server.app.data.tmp()).expect("the folder");
+    assert_eq!(left.count(), 0);
     world.server.stop().await;
 }

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
+use super::entrance;
 use super::path::{decoded, locked, take_access};
 use super::serve::{self, Separation, redirect};
 use crate::app::App;
@@ -21,11 +22,13 @@ use crate::error::{Code, Context, Error, Result};
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::extract::{PublicUrl, request_host};
-use crate::services::previews::{self, Reader, web};
-use crate::services::token::ACCESS_PREFIX;
+use crate::services::previews::{self, Reader};
+use crate::services::token::{self, ACCESS_PREFIX};
 
 /// Keeps the capability on the preview's own host, out of its scripts' reach.
 const COOKIE_NAME: &str = "hivesync_access";
+/// The same where there is TLS: what has this prefix is no other host's.
+const SECURE_NAME: &str = "__Host-hivesync_access";
 
 /// The middleware: takes the requests to hosts of previews, all of them.
 pub async fn by_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
@@ -90,8 +93,8 @@ async fn answer(app: &AppState, parts: &mut Parts, label: &str) -> Result<Respon
         previews::open(app, &reader, &id).await?;
         return enter(app, parts, &access, &query).await;
     }
-    let access = from_cookie(&parts.headers).ok_or_else(locked)?;
-    let site = web::site(app, &Reader::Holder(access), &id).await?;
+    let access = from_cookies(app, &parts.headers, &id).ok_or_else(locked)?;
+    let site = entrance::site(app, Reader::Holder(access), &id).await?;
     let file = decoded(parts.uri.path().trim_start_matches('/'))?;
     serve::serve(site, Separation::Host, file, parts).await
 }
@@ -107,17 +110,18 @@ async fn enter(
         .await
         .map_err(|error| error.0)?
         .0;
-    let secure = if base.starts_with("https:") {
-        "; Secure"
+    let (name, secure) = if base.starts_with("https:") {
+        (SECURE_NAME, "; Secure")
     } else {
-        ""
+        (COOKIE_NAME, "")
     };
     let cookie = format!(
-        "{COOKIE_NAME}={}; Path=/; HttpOnly; SameSite=Lax{secure}",
+        "{name}={}; Path=/; HttpOnly; SameSite=Lax{secure}",
         access.expose()
     );
-    // A path that begins with two slashes would name another host.
-    let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
+    // A path that begins with two slashes would name another host; to browsers
+    // a backslash is one.
+    let path = format!("/{}", parts.uri.path().trim_start_matches(['/', '\\']));
     let mark = if query.is_empty() { "" } else { "?" };
     let mut response = redirect(&format!("{path}{mark}{query}"))?;
     let cookie = HeaderValue::from_str(&cookie).or_internal("set a cookie")?;
@@ -125,15 +129,30 @@ async fn enter(
     Ok(response)
 }
 
-fn from_cookie(headers: &HeaderMap) -> Option<Secret> {
+/// The capability for the preview among the cookies, or any, to be refused with
+/// the reason. The site on a neighbouring host may have set others for all hosts
+/// of previews, which come first.
+fn from_cookies(app: &App, headers: &HeaderMap, id: &JobId) -> Option<Secret> {
+    let mut shown = cookies(headers);
+    let secret = &app.config.secrets.preview_token;
+    let own = shown
+        .iter()
+        .position(|access| token::opens(secret, id, access.expose()));
+    (!shown.is_empty()).then(|| shown.swap_remove(own.unwrap_or(0)))
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<Secret> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE_NAME && value.starts_with(ACCESS_PREFIX))
+        .filter(|(name, value)| {
+            matches!(*name, COOKIE_NAME | SECURE_NAME) && value.starts_with(ACCESS_PREFIX)
+        })
         .map(|(_, value)| Secret::new(value))
+        .collect()
 }
 
 #[cfg(test)]
@@ -169,10 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_found_among_others() {
+    fn the_cookies_are_found_among_others() {
         let mut headers = HeaderMap::new();
-        let value = "a=b; hivesync_access=acc_x; c=d";
+        let value = "a=b; hivesync_access=acc_x; c=d; __Host-hivesync_access=acc_y";
         headers.insert(COOKIE, HeaderValue::from_static(value));
-        assert_eq!(from_cookie(&headers).unwrap().expose(), "acc_x");
+        let found: Vec<_> = cookies(&headers)
+            .iter()
+            .map(|access| access.expose().to_owned())
+            .collect();
+        assert_eq!(found, ["acc_x", "acc_y"]);
     }
 }

@@ -16,6 +16,13 @@ pub(super) const FRAME_SCRIPT: &str = "__hivesync/frame.js";
 /// Larger files are sent as they are.
 pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Places in a file that are looked at as perhaps an address. Bundles have some
+/// hundreds; a file that was made to keep us busy is sent as it is from there on.
+const MAX_PLACES: usize = 100_000;
+
+/// The longest address that may name a file of the site.
+const MAX_ADDRESS: usize = 1024;
+
 /// Whether files of this type are rewritten.
 pub(super) fn applies_to(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default();
@@ -27,12 +34,14 @@ pub(super) fn applies_to(content_type: &str) -> bool {
 pub(super) fn addresses(bytes: &[u8], prefix: &str, root: &Path) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 1024);
     let mut copied = 0;
-    for at in candidates(bytes) {
-        let end = bytes[at..]
-            .iter()
-            .position(|b| is_end(*b))
-            .map_or(bytes.len(), |length| at + length);
-        if names_a_file(&bytes[at..end], root) {
+    for at in candidates(bytes).take(MAX_PLACES) {
+        let near = &bytes[at..bytes.len().min(at + MAX_ADDRESS)];
+        let address = match near.iter().position(|b| is_end(*b)) {
+            Some(length) => &near[..length],
+            None if near.len() < MAX_ADDRESS => near,
+            None => continue,
+        };
+        if names_a_file(address, root) {
             out.extend_from_slice(&bytes[copied..at]);
             out.extend_from_slice(prefix.as_bytes());
             // The prefix brings the slash.
@@ -193,6 +202,23 @@ mod tests {
         ] {
             assert_eq!(rewritten(text), text);
         }
+    }
+
+    /// By the number of steps: what grows with the square would not end.
+    #[test]
+    fn a_file_of_beginnings_without_an_end_takes_no_longer_than_others() {
+        for piece in ["(/", "=/", "`/q", "\"/assets/a.jsx"] {
+            let text = piece.repeat(4_000_000 / piece.len());
+            assert_eq!(rewritten(&text), text, "{piece}");
+        }
+        let (long, places) = ("x".repeat(MAX_ADDRESS), "'/x' ".repeat(MAX_PLACES));
+        let file = "'/assets/a.js'";
+        assert_eq!(
+            rewritten(&format!("'/{long}' {file}")),
+            format!("'/{long}' '/p/x/assets/a.js'")
+        );
+        let text = format!("{places}{file}");
+        assert_eq!(rewritten(&text), text, "it has looked long enough");
     }
 
     #[test]

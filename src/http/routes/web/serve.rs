@@ -1,9 +1,8 @@
 //! Sending a site's files to a browser.
 
 use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -14,10 +13,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use ring::digest;
 
 use super::navigation::{Target, find, is_navigation};
 use super::rewrite;
+use super::sent::Rewriting;
 use crate::error::{Code, Context, Error, Result};
 use crate::http::file;
 use crate::services::previews::web::Site;
@@ -55,12 +54,21 @@ pub(super) async fn serve(
     let found = tokio::task::spawn_blocking(move || look_up(&site, &separate, &address, navigates))
         .await
         .or_internal("look for a file of a web preview")??;
-    let Found::File(file) = found else {
-        return if let Found::NeedsSlash = found {
-            with_slash(parts)
-        } else {
-            Err(Error::new(Code::NotFound, "this preview has no such file"))
-        };
+    let file = match found {
+        Found::File(file) => file,
+        Found::Rewritten(file, kind) => {
+            let made = file.make().await?;
+            Opened {
+                length: made.bytes.len() as u64,
+                etag: etag(&made.digest),
+                content: Content::Memory(made.bytes),
+                kind,
+            }
+        }
+        Found::NeedsSlash => return with_slash(parts),
+        Found::Nothing => {
+            return Err(Error::new(Code::NotFound, "this preview has no such file"));
+        }
     };
     let (method, etag, length) = (&parts.method, file.etag, file.length);
     let selection = file::select(method, &parts.headers, &etag, length);
@@ -76,6 +84,8 @@ pub(super) async fn serve(
 
 enum Found {
     File(Opened),
+    /// To be rewritten first, and its type.
+    Rewritten(Rewriting, String),
     NeedsSlash,
     Nothing,
 }
@@ -109,42 +119,37 @@ impl Content {
 
 fn look_up(site: &Site, separation: &Separation, path: &str, navigates: bool) -> Result<Found> {
     match find(&site.root, path, navigates) {
-        Target::File(path) => Ok(Found::File(open(site, separation, &path)?)),
+        Target::File(path) => open(site, separation, path),
         Target::NeedsSlash => Ok(Found::NeedsSlash),
         Target::Nothing => Ok(Found::Nothing),
     }
 }
 
-fn open(site: &Site, separation: &Separation, path: &Path) -> Result<Opened> {
+fn open(site: &Site, separation: &Separation, path: PathBuf) -> Result<Found> {
     let what = "read a file of a web preview";
-    let kind = content_type(path);
-    let mut file = File::open(path).or_internal(what)?;
+    let kind = content_type(&path);
+    let file = File::open(&path).or_internal(what)?;
     let length = file.metadata().or_internal(what)?.len();
     if let Separation::Sandbox { prefix } = separation
         && rewrite::applies_to(&kind)
         && length <= rewrite::MAX_BYTES
     {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).or_internal(what)?;
-        let mut bytes = rewrite::addresses(&bytes, prefix, &site.root);
-        if kind.starts_with("text/html") {
-            bytes = rewrite::page(&bytes, prefix);
-        }
-        return Ok(Opened {
-            length: bytes.len() as u64,
-            etag: etag(digest::digest(&digest::SHA256, &bytes).as_ref()),
-            content: Content::Memory(bytes.into()),
-            kind,
-        });
+        let file = Rewriting {
+            path,
+            root: site.root.clone(),
+            prefix: prefix.clone(),
+            is_page: kind.starts_with("text/html"),
+        };
+        return Ok(Found::Rewritten(file, kind));
     }
     // A bundle never changes, so its digest tells the versions of a file apart.
     let bundle = HEXLOWER.decode(site.sha256.as_bytes()).unwrap_or_default();
-    Ok(Opened {
+    Ok(Found::File(Opened {
         length,
         etag: etag(&bundle),
         content: Content::File(file),
         kind,
-    })
+    }))
 }
 
 fn etag(digest: &[u8]) -> String {
