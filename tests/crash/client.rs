@@ -165,6 +165,21 @@ impl Client {
         job
     }
 
+    /// A new project and its build, which has said `word` by now.
+    pub(crate) async fn begun(
+        &self,
+        ledger: &Ledger,
+        name: &str,
+        tree: &Tree,
+        word: &str,
+    ) -> Result<(i64, String), Gone> {
+        let project = self.new_project(ledger, name).await?;
+        self.upload(ledger, project, tree).await?;
+        let job = self.build(ledger, project).await?;
+        self.follow(&format!("/preview/logs/{job}"), word).await?;
+        Ok((project, job))
+    }
+
     /// Cancels a build; it may have ended by itself.
     pub(crate) async fn cancel(&self, ledger: &Ledger, job: &str) -> Result<(), Gone> {
         ledger.cancels(job);

@@ -50,10 +50,6 @@ async fn a_build_that_has_run_away_ends_with_its_server() {
     let server = start(&home, None).ready();
     let ledger = Ledger::new();
     let client = Client::register(&home, &server).await;
-    let project = client
-        .new_project(&ledger, "away")
-        .await
-        .expect("a project");
     // The home's path stands among its arguments, by which it is found.
     let script = format!(
         "(setsid sh -c 'sh -c \"while :; do sleep 1; done\" {} &' &); \
@@ -61,13 +57,8 @@ async fn a_build_that_has_run_away_ends_with_its_server() {
         home.path().display()
     );
     let tree = Tree::script(&script, "");
-    client
-        .upload(&ledger, project, &tree)
-        .await
-        .expect("a commit");
-    let job = client.build(&ledger, project).await.expect("a build");
-    let log = format!("/preview/logs/{job}");
-    client.follow(&log, "away").await.expect("its log");
+    let begun = client.begun(&ledger, "away", &tree, "away").await;
+    begun.expect("a build");
     let running = survivors(home.path());
     assert!(
         running.iter().any(|(_, words)| words.contains("while :")),

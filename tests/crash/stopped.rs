@@ -20,17 +20,10 @@ async fn a_build_that_its_server_has_slept_over_ends_once() {
     let server = start(&home, None).ready();
     let ledger = Ledger::new();
     let client = Client::register(&home, &server).await;
-    let made = client.new_project(&ledger, "slept").await;
-    let project = made.expect("a project");
     let script = "echo begun; sleep 2; mkdir dist; printf %s slept > dist/index.html";
     let tree = Tree::script(script, "slept");
-    client
-        .upload(&ledger, project, &tree)
-        .await
-        .expect("a commit");
-    let job = client.build(&ledger, project).await.expect("a build");
-    let log = format!("/preview/logs/{job}");
-    client.follow(&log, "begun").await.expect("its log");
+    let begun = client.begun(&ledger, "slept", &tree, "begun").await;
+    let (project, job) = begun.expect("a build");
     server.signal(Signal::STOP);
     tokio::time::sleep(STANDSTILL).await;
     server.signal(Signal::CONT);

@@ -7,7 +7,7 @@ use hivesync::services::sources;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Linked, link, linking_to, site, sync_once, upload, work};
+use super::{Linked, link, site, sync_once, upload, work};
 use crate::common::{Setup, TestServer};
 use crate::git_server::GitServer;
 
@@ -16,11 +16,14 @@ async fn a_linked_repository_is_fetched_by_its_job() {
     let git = GitServer::start().await;
     let work_tree = git.repository("app");
     git.require_login("ada:s3cr3t/word");
-    let server = linking_to(Setup::new(), &git).await;
-    let ada = server.register("ada").await;
     let credential = json!({"username": "ada", "password": "s3cr3t/word"});
     let source = json!({"kind": "git", "url": git.url("app"), "credential": credential});
-    let project = link(&server, &ada, source).await;
+    let Linked {
+        git: _git,
+        server,
+        ada,
+        project,
+    } = Linked::to(git, Setup::new(), source).await;
     let job = sync_once(&server, &ada, project).await;
     assert_eq!(job["status"], "succeeded", "{job}");
     assert_eq!(job["kind"], "sync");
@@ -68,10 +71,13 @@ async fn a_sync_that_waits_is_answered_again() {
 #[tokio::test]
 async fn failures_that_stay_are_final_and_others_are_tried_again() {
     let git = GitServer::start().await;
-    let server = linking_to(Setup::new(), &git).await;
-    let ada = server.register("ada").await;
     let source = json!({"kind": "git", "url": git.url("missing")});
-    let project = link(&server, &ada, source).await;
+    let Linked {
+        git,
+        server,
+        ada,
+        project,
+    } = Linked::to(git, Setup::new(), source).await;
     let job = sync_once(&server, &ada, project).await;
     assert_eq!(job["status"], "failed", "{job}");
     assert_eq!(job["error"]["code"], "SOURCE_UNAVAILABLE");

@@ -54,9 +54,14 @@ impl Linked {
     async fn to_app(setup: Setup) -> Self {
         let git = GitServer::start().await;
         git.repository("app");
+        let source = json!({"kind": "git", "url": git.url("app")});
+        Self::to(git, setup, source).await
+    }
+
+    /// To what `source` says of `git`.
+    async fn to(git: GitServer, setup: Setup, source: Value) -> Self {
         let server = linking_to(setup, &git).await;
         let ada = server.register("ada").await;
-        let source = json!({"kind": "git", "url": git.url("app")});
         let project = link(&server, &ada, source).await;
         Self {
             git,
