@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use crate::domain::host::{split_port, without_brackets};
 pub(super) use crate::domain::user::email_address as email;
 
 use super::tiers::{BlobsTier, EphemeralTier, Profile, QueueTier, StoreTier};
@@ -196,15 +197,8 @@ pub(super) fn origins(text: &str) -> Option<Vec<String>> {
 pub(super) fn hosts(text: &str) -> Option<Vec<String>> {
     list(text, |item| {
         let item = item.to_ascii_lowercase();
-        let bare_v6 = item.parse::<std::net::Ipv6Addr>().is_ok();
-        let (host, port) = match item.rsplit_once(':') {
-            Some((host, port)) if !bare_v6 && !item.ends_with(']') => (host, Some(port)),
-            _ => (item.as_str(), None),
-        };
-        let inner = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(host);
+        let (host, port) = split_port(&item);
+        let inner = without_brackets(host);
         let fine = is_host(inner) || inner.parse::<IpAddr>().is_ok();
         let port_fine = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|p| p > 0));
         (fine && port_fine).then_some(item)

@@ -1,5 +1,6 @@
 //! What HiveSync knows, as plain values: no I/O, no clock, no store.
 
+pub mod host;
 pub mod ids;
 pub mod job;
 pub mod path;

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
+use crate::domain::host::without_brackets;
 use crate::error::{Error, Result};
 use crate::net::address;
 
@@ -169,7 +170,7 @@ fn is_allowed(url: &Url, allowed_hosts: &[String]) -> bool {
         return false;
     };
     let port = url.port_or_known_default().unwrap_or(443);
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bare = without_brackets(host);
     allowed_hosts
         .iter()
         .any(|entry| entry == host || entry == bare || *entry == format!("{host}:{port}"))

@@ -1,11 +1,12 @@
 //! What an install may reach: a list of hosts, and who vouches for each; the
 //! credentials that belong to some of them; the operator's own proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use url::Url;
 
 use crate::bundle::npmrc::{Credential, Npmrc};
+use crate::domain::host::{split_port, without_brackets};
 use crate::error::Result;
 
 /// The public registries of npm packages, whose tarballs lie at the same
@@ -136,24 +137,19 @@ fn is_at(url: &Url, host: &str, port: u16) -> bool {
 
 /// `host:port` in its parts; 443 where there is no port.
 fn host_and_port(text: &str) -> (String, u16) {
-    let bare_v6 = text.parse::<std::net::Ipv6Addr>().is_ok();
-    if bare_v6 {
-        return (format!("[{text}]"), 443);
-    }
-    match text.rsplit_once(':') {
-        Some((host, port)) if !text.ends_with(']') => {
-            (host.to_owned(), port.parse().unwrap_or(443))
-        }
-        _ => (text.to_owned(), 443),
-    }
+    let (host, port) = split_port(text);
+    let port = port.and_then(|port| port.parse().ok()).unwrap_or(443);
+    let host = match host.parse::<Ipv6Addr>() {
+        // As addresses have it.
+        Ok(_) => format!("[{host}]"),
+        Err(_) => host.to_owned(),
+    };
+    (host, port)
 }
 
 /// The address that `host` is, when it is one and no name.
 pub(super) fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()
+    without_brackets(host).parse().ok()
 }
 
 #[cfg(test)]

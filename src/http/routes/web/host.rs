@@ -18,6 +18,7 @@ use super::serve::{self, Separation, redirect};
 use crate::app::App;
 use crate::config::Secret;
 use crate::domain::JobId;
+use crate::domain::host::split_port;
 use crate::error::{Code, Context, Error, Result};
 use crate::http::AppState;
 use crate::http::error::ApiError;
@@ -47,8 +48,8 @@ pub async fn by_host(State(app): State<AppState>, request: Request, next: Next) 
 
 /// What stands before `.host` in `asked`, without its port.
 fn label_below<'a>(asked: &'a str, host: &str) -> Option<&'a str> {
-    let name = match asked.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+    let name = match split_port(asked) {
+        (name, Some(port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => asked,
     };
     let cut = name.len().checked_sub(host.len() + 1)?;
