@@ -4,6 +4,8 @@
 //! bundlers print a stack below theirs. So what a tool says is looked through
 //! for where the trouble begins, in the stage that failed.
 
+use crate::error::Code;
+
 /// How many lines are shown.
 const LINES: usize = 20;
 /// How many of them are the stage's last, where there is too much.
@@ -21,7 +23,12 @@ pub(super) fn of(log: &str) -> Vec<String> {
         .map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>())
         .filter(|line| !line.is_empty())
         .collect();
-    let stage = without_usage(failed_stage(&lines));
+    let mut stage = without_usage(failed_stage(&lines));
+    // How the log ends is told already, above the excerpt.
+    stage.pop_if(|line| {
+        line.split_once(": ")
+            .is_some_and(|(code, _)| Code::parse(code).is_some())
+    });
     if stage.len() <= LINES {
         return stage.into_iter().cloned().collect();
     }
@@ -118,6 +125,7 @@ mod tests {
         log.push_str(&"npm error   --option\n".repeat(60));
         log.push_str("npm error A complete log of this run can be found in: /x\n");
         log.push_str("== dependencies failed 1.6s MISSING_DEPENDENCIES\n");
+        log.push_str("MISSING_DEPENDENCIES: `npm ci` ended with code 1\n");
         let told = of(&log);
         assert_eq!(told[0], "== dependencies");
         assert!(told.contains(&"npm error Missing: ms@2.1.3 from lock file".to_owned()));
