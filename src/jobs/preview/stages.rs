@@ -87,6 +87,23 @@ fn ending(error: &Error) -> String {
     }
 }
 
+/// A build was held to the short time because its caches were there. The next
+/// is not: whoever was too slow for once, right after a start perhaps, need not
+/// wait for the operator.
+fn with_another_chance(error: Error, warm: bool) -> Error {
+    if !warm {
+        return error;
+    }
+    let message = format!(
+        "{}; asked for again, it gets the time of a cold build",
+        error.message
+    );
+    Error {
+        message: message.into(),
+        ..error
+    }
+}
+
 pub(super) struct Stages<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) progress: &'a mut Progress,
@@ -133,12 +150,13 @@ impl Stages<'_> {
         let packed = self
             .bundle_and_package(&build, &transform, &dependencies, &key)
             .await;
-        if let Err(error) = &packed
-            && error.code == Code::PreviewTimeout
-        {
+        let (packed, digests) = packed.map_err(|error| {
+            if error.code != Code::PreviewTimeout {
+                return error;
+            }
             transform.forget_stamp(build.plan.platform);
-        }
-        let (packed, digests) = packed?;
+            with_another_chance(error, warm && build.plan.kind != ProjectKind::Static)
+        })?;
         let bundle = self.upload(&build, packed).await?;
         let preview = self.progress.preview();
         let shown = Shown {
