@@ -258,6 +258,12 @@ impl Inner {
         if inner.users.is_none() {
             remark.push_str(", builds run as the server's own user");
         }
+        if inner.users.is_some() && !users::can_be_looked_into() {
+            remark.push_str(
+                "; what builds hold in deleted files, pipes and sockets is not counted (the server \
+                 lacks CAP_SYS_PTRACE)",
+            );
+        }
         for weakness in &inner.weaknesses {
             remark = format!("{remark}; {}", weakness.meaning());
         }

@@ -51,6 +51,12 @@ pub(super) struct Tenant {
     data: PathBuf,
 }
 
+/// Whether the watch sees what the files are that processes of another user have
+/// open. Containers give their root all that [`Users::find`] needs, and not this.
+pub(super) fn can_be_looked_into() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE))
+}
+
 impl Users {
     /// `None` where this process may not change the users of others.
     pub(super) fn find(data: &Path) -> Option<Self> {

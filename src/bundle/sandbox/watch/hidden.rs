@@ -91,7 +91,7 @@ impl Search {
             Err(error) => {
                 // The launcher and bubblewrap may close themselves.
                 if error.kind() == ErrorKind::PermissionDenied && !is_ours {
-                    self.hidden.shut |= belongs_to_another(&folder);
+                    self.hidden.shut |= is_closed(id);
                 }
                 return;
             }
@@ -168,11 +168,12 @@ impl Search {
     }
 }
 
-/// What a process that does not let itself be looked into has in `/proc` is
-/// root's.
-fn belongs_to_another(folder: &str) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    fs::metadata(folder).is_ok_and(|meta| meta.uid() != own)
+/// What a process that does not let its own user look into it has in `/proc` is
+/// root's, except the folder itself.
+fn is_closed(id: i32) -> bool {
+    let owner = |path: String| fs::metadata(path).map(|meta| meta.uid()).ok();
+    let user = owner(format!("/proc/{id}"));
+    user.is_some() && owner(format!("/proc/{id}/fd")).is_some_and(|owner| Some(owner) != user)
 }
 
 /// A line of `/proc/<id>/maps`:
