@@ -1,11 +1,14 @@
 //! What every part that writes to the disk must know of it: how it says that
-//! it is full, how a folder goes away for good, and what a file's digest is.
+//! it is full, how a folder goes away for good, who may fill a place, and what a
+//! file's digest is.
 
+mod places;
 mod remove;
 
 use std::error::Error as StdError;
 use std::io::{self, Read};
 
+pub use places::hold;
 pub use remove::remove_tree;
 use ring::digest::{Context as Digest, SHA256};
 

@@ -127,6 +127,8 @@
 //! | | api/tokens.rs | a_token_does_what_its_scope_says | NOT_FOUND |
 //! | path traversal in tree and file | api/project_sources/uploads.rs | paths_stay_inside_the_repository | INVALID_INPUT |
 //! | path traversal in a preview | api/previews/web.rs | nothing_outside_of_the_site_is_served | NOT_FOUND |
+//! | a crowd that opens a web preview | api/previews/web.rs | a_crowd_that_opens_a_site_unpacks_it_once | 200 |
+//! | a script that costs a search for each reader | api/previews/web.rs | a_script_full_of_addresses_is_sent_as_it_is | 200 |
 //! | stored script in project names and what people type | api/pages.rs | what_people_type_stays_text | text |
 //! | ... in a project's page | api/previews/pages.rs | a_projects_name_is_text_on_its_page | text |
 //! | ... in log lines | browser/preview_page.rs | a_page_follows_its_build_to_the_end | text |

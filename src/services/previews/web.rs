@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::sync::Semaphore;
+
 use super::bundle::{fetch, finished};
 use super::unpack::Unpacking;
 use super::{Reader, open};
 use crate::app::App;
+use crate::disk;
 use crate::domain::JobId;
 use crate::domain::path::plain;
 use crate::domain::preview::{Platform, Preview, PreviewStatus};
@@ -14,6 +17,9 @@ use crate::store::{Page, PreviewFilter};
 
 /// How many earlier sites of the project are looked at for equal files.
 const RELATIVES: usize = 8;
+/// How many bundles are unpacked at a time, whoever asks: each may fill a disk
+/// for a while, and keep it busy.
+static UNPACKING: Semaphore = Semaphore::const_new(2);
 
 /// A web preview ready to be served.
 pub struct Site {
@@ -40,16 +46,24 @@ pub async fn site(app: &App, reader: &Reader, id: &JobId) -> Result<Site> {
     }
     let sha256 = finished(app, &preview)?.sha256.clone();
     let root = app.data.web_cache().join(id.as_str());
-    let there = tokio::fs::try_exists(&root)
-        .await
-        .or_internal("look for an unpacked bundle")?;
-    if !there {
+    if !is_unpacked(&root).await? {
         unpack(app, &preview, &root).await?;
     }
     Ok(Site { root, sha256 })
 }
 
+async fn is_unpacked(root: &Path) -> Result<bool> {
+    let there = tokio::fs::try_exists(root).await;
+    there.or_internal("look for an unpacked bundle")
+}
+
+/// Unpacks the bundle once, however many ask for it at once.
 async fn unpack(app: &App, preview: &Preview, root: &Path) -> Result<()> {
+    let held = disk::hold(root).await;
+    if is_unpacked(root).await? {
+        return Ok(());
+    }
+    let turn = UNPACKING.acquire().await.or_internal("wait for a turn")?;
     let zip = fetch(app, preview).await?;
     let nonce: [u8; 8] = app.random.bytes();
     let nonce = data_encoding::HEXLOWER.encode(&nonce);
@@ -65,7 +79,12 @@ async fn unpack(app: &App, preview: &Preview, root: &Path) -> Result<()> {
         data: app.data.clone(),
         reserve: app.config.min_free_disk_bytes,
     };
-    tokio::task::spawn_blocking(move || unpacking.run(zip))
+    let run = move || {
+        // Who asked may go away meanwhile; the work goes on, and is still alone.
+        let _alone = (held, turn);
+        unpacking.run(zip)
+    };
+    tokio::task::spawn_blocking(run)
         .await
         .or_internal("unpack a web bundle")?
 }

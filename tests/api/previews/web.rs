@@ -146,6 +146,73 @@ async fn files_have_ranges_and_conditions() {
 }
 
 #[tokio::test]
+async fn rewritten_files_have_ranges_and_conditions() {
+    let world = World::new().await;
+    let (id, access) = world.web(SITE).await;
+    let url = world.server.url(&format!("/p/{id}~{access}/index.html"));
+    let client = &world.server.client;
+    let whole = Answer::of(client.get(&url)).await;
+    assert!(whole.body.len() > SITE[0].1.len());
+    for cut in [0, 40, 90, whole.body.len() - 1] {
+        let range = format!("bytes={cut}-{}", cut + 49);
+        let part = Answer::of(client.get(&url).header("range", range)).await;
+        let end = whole.body.len().min(cut + 50);
+        assert_eq!(part.status, 206);
+        assert_eq!(part.body, whole.body[cut..end]);
+    }
+    let known = client
+        .get(&url)
+        .header("if-none-match", whole.header("etag"));
+    assert_eq!(Answer::of(known).await.status, 304);
+    let head = Answer::of(client.head(&url)).await;
+    assert_eq!(head.header("content-length"), whole.body.len().to_string());
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_script_full_of_addresses_is_sent_as_it_is() {
+    let world = World::new().await;
+    let script = "'/a.js'".repeat(200_000).into_bytes();
+    let files: &[(&str, &[u8])] = &[("dist/index.html", b"<p>"), ("dist/a.js", &script)];
+    let (id, access) = world.web(files).await;
+    let answer = get(&world, &format!("/p/{id}~{access}/a.js")).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == script, "{} bytes", answer.body.len());
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_opens_a_site_unpacks_it_once() {
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+    use std::mem::MaybeUninit;
+
+    let world = World::new().await;
+    let (id, access) = world.web(SITE).await;
+    let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    let folder = world.server.app.data.tmp();
+    inotify::add_watch(&watch, folder, WatchFlags::CREATE).unwrap();
+
+    let path = format!("/p/{id}~{access}/");
+    let crowd = (0..64).map(|_| get(&world, &path));
+    for answer in futures::future::join_all(crowd).await {
+        assert_eq!(answer.status, 200);
+    }
+
+    let mut buffer = [MaybeUninit::uninit(); 64 << 10];
+    let mut events = inotify::Reader::new(&watch, &mut buffer);
+    let mut made = Vec::new();
+    while let Ok(event) = events.next() {
+        let name = event.file_name().unwrap_or_default().to_string_lossy();
+        made.push(name.into_owned());
+    }
+    made.retain(|name| name.starts_with(&format!("web-{id}")));
+    assert_eq!(made.len(), 1, "{made:?}");
+    let left: Vec<_> = world.server.app.data.tmp().read_dir().unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    world.server.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_outside_of_the_site_is_served() {
     let world = World::new().await;
     let (id, access) = world.web(SITE).await;
@@ -302,22 +369,5 @@ async fn a_site_may_be_as_large_as_a_build_may_make_it() {
     assert!(told.contains("4 MB, and no more than 3 MB"), "{told}");
     let left = std::fs::read_dir(world.server.app.data.tmp()).expect("the folder");
     assert_eq!(left.count(), 0, "nothing is left of it");
-    world.server.stop().await;
-}
-
-#[tokio::test]
-async fn those_who_come_at_once_are_all_shown_what_one_has_unpacked() {
-    let world = World::new().await;
-    let (id, access) = world.web(SITE).await;
-    let paths = ["", "about", "logo.png", "assets/index-DiwrgTda.js"];
-    let visits = (0..40).map(|n| {
-        let path = format!("/p/{id}~{access}/{}", paths[n % paths.len()]);
-        let world = &world;
-        async move { get(world, &path).await.status }
-    });
-    let seen = futures::future::join_all(visits).await;
-    assert!(seen.iter().all(|status| *status == 200), "{seen:?}");
-    let left = std::fs::read_dir(world.server.app.data.tmp()).expect("the folder");
-    assert_eq!(left.count(), 0);
     world.server.stop().await;
 }

@@ -12,7 +12,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
-use super::entrance;
 use super::path::{decoded, locked, take_access};
 use super::serve::{self, Separation, redirect};
 use crate::app::App;
@@ -23,7 +22,7 @@ use crate::error::{Code, Context, Error, Result};
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::extract::{PublicUrl, request_host};
-use crate::services::previews::{self, Reader};
+use crate::services::previews::{self, Reader, web};
 use crate::services::token::{self, ACCESS_PREFIX};
 
 /// Keeps the capability on the preview's own host, out of its scripts' reach.
@@ -95,7 +94,7 @@ async fn answer(app: &AppState, parts: &mut Parts, label: &str) -> Result<Respon
         return enter(app, parts, &access, &query).await;
     }
     let access = from_cookies(app, &parts.headers, &id).ok_or_else(locked)?;
-    let site = entrance::site(app, Reader::Holder(access), &id).await?;
+    let site = web::site(app, &Reader::Holder(access), &id).await?;
     let file = decoded(parts.uri.path().trim_start_matches('/'))?;
     serve::serve(site, Separation::Host, file, parts).await
 }

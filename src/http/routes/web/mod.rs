@@ -7,12 +7,12 @@
 //! referrer, so the capability stands in the path, where relative addresses
 //! keep it, and [`rewrite`] leads absolute ones there too.
 
-mod entrance;
 pub mod host;
+mod insertions;
+mod known;
 mod navigation;
 mod path;
 mod rewrite;
-mod sent;
 mod serve;
 
 pub use host::by_host;

@@ -7,9 +7,10 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use url::form_urlencoded;
 
+use super::host;
 use super::rewrite::percent_decode;
 use super::serve::{self, Separation, redirect};
-use super::{entrance, host};
+
 use crate::config::Secret;
 use crate::domain::JobId;
 use crate::error::{Code, Context, Error, Result};
@@ -17,7 +18,7 @@ use crate::http::AppState;
 use crate::http::error::ApiResult;
 use crate::http::extract::{PublicUrl, job};
 use crate::http::pages::Frame;
-use crate::services::previews::{self, Reader};
+use crate::services::previews::{self, Reader, web};
 
 /// Between the job's id and the capability in a preview's first segment.
 const MARK: char = '~';
@@ -88,7 +89,7 @@ pub(super) async fn serve(
         Some(access) => Reader::Holder(access),
         None => job::reader(&mut parts, &app).await?,
     };
-    let site = entrance::site(&app, reader, &address.id).await?;
+    let site = web::site(&app, &reader, &address.id).await?;
     let separation = Separation::Sandbox {
         prefix: format!("{prefix}/p/{}/", address.segment),
     };

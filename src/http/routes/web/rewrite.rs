@@ -6,21 +6,27 @@
 //! front. What a script puts together as it runs is left to `frame.js`, which
 //! every page loads first.
 
+use std::collections::HashSet;
+use std::fs;
 use std::path::Path;
 
+use super::insertions::{Insertions, Texts, What};
 use crate::services::previews::web::inside;
 
 /// The reserved place of `frame.js` below a preview's prefix.
 pub(super) const FRAME_SCRIPT: &str = "__hivesync/frame.js";
 
+/// Changes when files are rewritten otherwise, so that browsers ask for them
+/// again.
+pub(super) const VERSION: &[u8] = b"2";
+
 /// Larger files are sent as they are.
 pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Places in a file that are looked at as perhaps an address. Bundles have some
-/// hundreds; a file that was made to keep us busy is sent as it is from there on.
-const MAX_PLACES: usize = 100_000;
-
-/// The longest address that may name a file of the site.
+/// Files that name more files of the site than this are sent as they are.
+const MAX_PLACES: usize = 64 * 1024;
+/// So are files in which more than this may be addresses: each is looked for.
+const MAX_LOOKS: usize = 128 * 1024;
+/// Bytes of an address; nothing longer is looked for.
 const MAX_ADDRESS: usize = 1024;
 
 /// Whether files of this type are rewritten.
@@ -29,27 +35,68 @@ pub(super) fn applies_to(content_type: &str) -> bool {
     matches!(kind, "text/html" | "text/css" | "text/javascript")
 }
 
-/// `bytes` with every address of a file of the site led below `prefix`, which
-/// begins and ends with a slash. `root` is the site's folder.
-pub(super) fn addresses(bytes: &[u8], prefix: &str, root: &Path) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 1024);
-    let mut copied = 0;
-    for at in candidates(bytes).take(MAX_PLACES) {
-        let near = &bytes[at..bytes.len().min(at + MAX_ADDRESS)];
-        let address = match near.iter().position(|b| is_end(*b)) {
-            Some(length) => &near[..length],
-            None if near.len() < MAX_ADDRESS => near,
-            None => continue,
-        };
-        if names_a_file(address, root) {
-            out.extend_from_slice(&bytes[copied..at]);
-            out.extend_from_slice(prefix.as_bytes());
-            // The prefix brings the slash.
-            copied = at + 1;
+/// What is put in for a reader below `prefix`, which begins and ends with a
+/// slash.
+pub(super) fn texts(prefix: &str) -> Texts {
+    Texts {
+        prefix: prefix.trim_end_matches('/').to_owned().into(),
+        frame: format!("<script src=\"{prefix}{FRAME_SCRIPT}\"></script>").into(),
+    }
+}
+
+/// What is to be put into a file of the site in the folder `root`: a prefix
+/// before each address of one of its files, and what a [`page`] needs. `None` for
+/// a file that is better sent as it is. Blocking, for as long as some 100,000
+/// looks at the disk take.
+pub(super) fn insertions(bytes: &[u8], root: &Path, is_page: bool) -> Option<Insertions> {
+    let mut found = addresses(bytes, root)?;
+    if is_page {
+        found.extend(page(bytes));
+        // Stable: the tag comes before whatever else stands at its place.
+        found.sort_by_key(|(place, what)| (*place, *what != What::Frame));
+    }
+    (found.len() <= MAX_PLACES).then_some(found)
+}
+
+fn addresses(bytes: &[u8], root: &Path) -> Option<Insertions> {
+    let top = names_in(root);
+    let mut found = Insertions::new();
+    let mut looks = 0;
+    for at in candidates(bytes) {
+        let rest = &bytes[at..bytes.len().min(at + MAX_ADDRESS + 1)];
+        if !begins_in(&top, rest) {
+            continue;
+        }
+        looks += 1;
+        if looks > MAX_LOOKS {
+            return None;
+        }
+        let end = rest.iter().position(|b| is_end(*b)).unwrap_or(rest.len());
+        if end <= MAX_ADDRESS && names_a_file(&rest[..end], root) {
+            found.push((u32::try_from(at).ok()?, What::Prefix));
         }
     }
-    out.extend_from_slice(&bytes[copied..]);
-    out
+    Some(found)
+}
+
+/// The names of what lies at the top of the site: most of what looks like an
+/// address in a script begins with none of them.
+fn names_in(root: &Path) -> HashSet<Vec<u8>> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().into_encoded_bytes())
+        .collect()
+}
+
+/// Whether the first name of the address at the beginning of `rest` is among
+/// those. It ends before the next slash, so that all of these looks together take
+/// no longer than the file is.
+fn begins_in(top: &HashSet<Vec<u8>>, rest: &[u8]) -> bool {
+    let name = rest.get(1..).unwrap_or_default();
+    let end = name.iter().position(|b| *b == b'/' || is_end(*b));
+    let name = &name[..end.unwrap_or(name.len())];
+    // What is encoded, or stays in this folder, has to be read to be known.
+    top.contains(name) || name.contains(&b'%') || name == b"."
 }
 
 /// Where a `/` stands that may begin an address: after a quote, a bracket, an
@@ -111,22 +158,21 @@ pub(super) fn percent_decode(text: &str) -> Result<String, std::string::FromUtf8
     String::from_utf8(out)
 }
 
-/// Puts `frame.js` in front of everything a page loads, and takes the
-/// integrity marks off, because rewritten files no longer match theirs.
-pub(super) fn page(html: &[u8], prefix: &str) -> Vec<u8> {
-    let script = format!("<script src=\"{prefix}{FRAME_SCRIPT}\"></script>");
+/// What a page needs: `frame.js` in front of everything that it loads, and the
+/// integrity marks out of force, because rewritten files no longer match them.
+fn page(html: &[u8]) -> Insertions {
+    const MARK: &[u8] = b" integrity=";
     let at = head_end(html);
-    let mut out = Vec::with_capacity(html.len() + script.len() + 64);
-    out.extend_from_slice(&html[..at]);
-    out.extend_from_slice(script.as_bytes());
-    let mut rest = &html[at..];
-    while let Some(found) = find(rest, b" integrity=") {
-        out.extend_from_slice(&rest[..found]);
-        out.extend_from_slice(b" data-integrity=");
-        rest = &rest[found + b" integrity=".len()..];
-    }
-    out.extend_from_slice(rest);
-    out
+    let place = |at: usize| u32::try_from(at).ok();
+    let frame = place(at).map(|at| (at, What::Frame));
+    let marks = html[at..]
+        .windows(MARK.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MARK)
+        // Behind the space.
+        .filter_map(|(found, _)| Some((place(at + found + 1)?, What::Data)));
+    // One more than is dealt with tells that there are too many.
+    frame.into_iter().chain(marks.take(MAX_PLACES)).collect()
 }
 
 /// The end of the `<head>` tag, or of `<html>` or the doctype where the head
@@ -156,15 +202,35 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn rewritten(text: &str) -> String {
+    /// `bytes` with what is put in for a reader below `prefix`.
+    fn put_in(bytes: &[u8], insertions: &Insertions, prefix: &str) -> String {
+        let texts = texts(prefix);
+        let mut whole = bytes.to_vec();
+        for (place, what) in insertions.iter().rev() {
+            let place = *place as usize;
+            whole.splice(place..place, texts.of(*what).iter().copied());
+        }
+        String::from_utf8(whole).unwrap()
+    }
+
+    fn site() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for file in ["assets/a.js", "assets/b c.png", "favicon.ico"] {
             let path = folder.path().join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
         }
-        let bytes = addresses(text.as_bytes(), "/p/x/", folder.path());
-        String::from_utf8(bytes).unwrap()
+        folder
+    }
+
+    fn rewritten(text: &str) -> String {
+        let found = insertions(text.as_bytes(), site().path(), false).unwrap();
+        put_in(text.as_bytes(), &found, "/p/x/")
+    }
+
+    fn page_of(html: &str, prefix: &str) -> String {
+        let found = insertions(html.as_bytes(), site().path(), true).unwrap();
+        put_in(html.as_bytes(), &found, prefix)
     }
 
     #[test]
@@ -204,23 +270,6 @@ mod tests {
         }
     }
 
-    /// By the number of steps: what grows with the square would not end.
-    #[test]
-    fn a_file_of_beginnings_without_an_end_takes_no_longer_than_others() {
-        for piece in ["(/", "=/", "`/q", "\"/assets/a.jsx"] {
-            let text = piece.repeat(4_000_000 / piece.len());
-            assert_eq!(rewritten(&text), text, "{piece}");
-        }
-        let (long, places) = ("x".repeat(MAX_ADDRESS), "'/x' ".repeat(MAX_PLACES));
-        let file = "'/assets/a.js'";
-        assert_eq!(
-            rewritten(&format!("'/{long}' {file}")),
-            format!("'/{long}' '/p/x/assets/a.js'")
-        );
-        let text = format!("{places}{file}");
-        assert_eq!(rewritten(&text), text, "it has looked long enough");
-    }
-
     #[test]
     fn the_frame_script_comes_first() {
         let script = "<script src=\"/p/x/__hivesync/frame.js\"></script>";
@@ -230,16 +279,28 @@ mod tests {
             ("<!DOCTYPE html>", "<p>"),
             ("", "<p>no head at all"),
         ] {
-            let html = page(format!("{before}{after}").as_bytes(), "/p/x/");
-            let html = String::from_utf8(html).unwrap();
+            let html = page_of(&format!("{before}{after}"), "/p/x/");
             assert_eq!(html, format!("{before}{script}{after}"));
         }
     }
 
     #[test]
     fn integrity_marks_are_taken_off() {
-        let html = page(br#"<head><script integrity="sha384-x" src=a>"#, "/");
-        let html = String::from_utf8(html).unwrap();
+        let html = page_of(r#"<head><script integrity="sha384-x" src=a>"#, "/");
         assert!(html.contains(r#" data-integrity="sha384-x""#), "{html}");
+    }
+
+    #[test]
+    fn what_would_cost_too_much_is_sent_as_it_is() {
+        let site = site();
+        let found = |text: String| insertions(text.as_bytes(), site.path(), true);
+        assert!(found("'/assets/a.js'".repeat(MAX_PLACES + 1)).is_none());
+        assert!(found("<a integrity=>".repeat(MAX_PLACES + 1)).is_none());
+        assert!(found("'/assets/q'".repeat(MAX_LOOKS + 1)).is_none());
+        // None of these is looked for.
+        assert_eq!(found("'/q/1'".repeat(MAX_LOOKS + 1)).unwrap().len(), 1);
+        assert_eq!(found("(/".repeat(MAX_LOOKS * 8)).unwrap().len(), 1);
+        let endless = format!("'/assets/{}", "a".repeat(MAX_ADDRESS));
+        assert_eq!(found(endless).unwrap().len(), 1);
     }
 }

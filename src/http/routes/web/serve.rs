@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
     REFERRER_POLICY,
@@ -13,10 +14,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
+use ring::digest::{Context as Digest, SHA256};
 
+use super::insertions::Rewritten;
+use super::known;
 use super::navigation::{Target, find, is_navigation};
 use super::rewrite;
-use super::sent::Rewriting;
 use crate::error::{Code, Context, Error, Result};
 use crate::http::file;
 use crate::services::previews::web::Site;
@@ -50,30 +53,22 @@ pub(super) async fn serve(
         return Ok(frame_script());
     }
     let navigates = is_navigation(&parts.headers, &parts.uri);
-    let (separate, address) = (separation.clone(), path.clone());
-    let found = tokio::task::spawn_blocking(move || look_up(&site, &separate, &address, navigates))
+    let (root, address) = (site.root.clone(), path.clone());
+    let found = tokio::task::spawn_blocking(move || look_up(&root, &address, navigates))
         .await
         .or_internal("look for a file of a web preview")??;
-    let file = match found {
-        Found::File(file) => file,
-        Found::Rewritten(file, kind) => {
-            let made = file.make().await?;
-            Opened {
-                length: made.bytes.len() as u64,
-                etag: etag(&made.digest),
-                content: Content::Memory(made.bytes),
-                kind,
-            }
-        }
-        Found::NeedsSlash => return with_slash(parts),
-        Found::Nothing => {
-            return Err(Error::new(Code::NotFound, "this preview has no such file"));
-        }
+    let Found::File(file) = found else {
+        return if let Found::NeedsSlash = found {
+            with_slash(parts)
+        } else {
+            Err(Error::new(Code::NotFound, "this preview has no such file"))
+        };
     };
+    let file = represent(&site, &separation, file).await?;
     let (method, etag, length) = (&parts.method, file.etag, file.length);
     let selection = file::select(method, &parts.headers, &etag, length);
     let content = file.content;
-    let body = |range| async move { content.body(range) };
+    let body = |range| async move { Ok(content.body(range)) };
     let mut response = file::respond(method, selection, &etag, length, body).await?;
     if !response.status().is_client_error() {
         dress(&mut response, &path, &file.kind);
@@ -84,15 +79,22 @@ pub(super) async fn serve(
 
 enum Found {
     File(Opened),
-    /// To be rewritten first, and its type.
-    Rewritten(Rewriting, String),
     NeedsSlash,
     Nothing,
 }
 
-/// A file ready to be sent.
+/// A file of the site.
 struct Opened {
+    path: PathBuf,
+    file: File,
+    /// Bytes.
+    length: u64,
+}
+
+/// A file as it is sent.
+struct Representation {
     content: Content,
+    /// Bytes.
     length: u64,
     etag: String,
     kind: String,
@@ -100,56 +102,65 @@ struct Opened {
 
 enum Content {
     File(File),
-    Memory(Bytes),
+    Rewritten(Rewritten),
 }
 
 impl Content {
-    fn body(self, range: Range<u64>) -> Result<Body> {
+    fn body(self, range: Range<u64>) -> Body {
         match self {
-            Content::File(file) => Ok(file::stream(file, range)),
-            Content::Memory(bytes) => {
-                let index = |at: u64| usize::try_from(at).or_internal("cut a range");
-                Ok(Body::from(
-                    bytes.slice(index(range.start)?..index(range.end)?),
-                ))
-            }
+            Content::File(file) => file::stream(file, range),
+            Content::Rewritten(rewritten) => rewritten.body(range),
         }
     }
 }
 
-fn look_up(site: &Site, separation: &Separation, path: &str, navigates: bool) -> Result<Found> {
-    match find(&site.root, path, navigates) {
-        Target::File(path) => open(site, separation, path),
+fn look_up(root: &Path, path: &str, navigates: bool) -> Result<Found> {
+    let what = "read a file of a web preview";
+    match find(root, path, navigates) {
+        Target::File(path) => {
+            let file = File::open(&path).or_internal(what)?;
+            let length = file.metadata().or_internal(what)?.len();
+            Ok(Found::File(Opened { path, file, length }))
+        }
         Target::NeedsSlash => Ok(Found::NeedsSlash),
         Target::Nothing => Ok(Found::Nothing),
     }
 }
 
-fn open(site: &Site, separation: &Separation, path: PathBuf) -> Result<Found> {
-    let what = "read a file of a web preview";
+async fn represent(site: &Site, separation: &Separation, opened: Opened) -> Result<Representation> {
+    let Opened { path, file, length } = opened;
     let kind = content_type(&path);
-    let file = File::open(&path).or_internal(what)?;
-    let length = file.metadata().or_internal(what)?.len();
+    // A bundle never changes, so its digest tells the versions of a file apart.
+    let bundle = HEXLOWER.decode(site.sha256.as_bytes()).unwrap_or_default();
     if let Separation::Sandbox { prefix } = separation
         && rewrite::applies_to(&kind)
         && length <= rewrite::MAX_BYTES
+        && let is_page = kind.starts_with("text/html")
+        && let Some(insertions) = known::insertions(&site.root, &path, is_page).await?
     {
-        let file = Rewriting {
-            path,
-            root: site.root.clone(),
-            prefix: prefix.clone(),
-            is_page: kind.starts_with("text/html"),
+        let mut version = Digest::new(&SHA256);
+        for part in [rewrite::VERSION, &bundle, prefix.as_bytes()] {
+            version.update(part);
+        }
+        let rewritten = Rewritten {
+            file: Arc::new(file),
+            length,
+            insertions,
+            texts: Arc::new(rewrite::texts(prefix)),
         };
-        return Ok(Found::Rewritten(file, kind));
+        return Ok(Representation {
+            length: rewritten.size(),
+            content: Content::Rewritten(rewritten),
+            etag: etag(version.finish().as_ref()),
+            kind,
+        });
     }
-    // A bundle never changes, so its digest tells the versions of a file apart.
-    let bundle = HEXLOWER.decode(site.sha256.as_bytes()).unwrap_or_default();
-    Ok(Found::File(Opened {
+    Ok(Representation {
         length,
         etag: etag(&bundle),
         content: Content::File(file),
         kind,
-    }))
+    })
 }
 
 fn etag(digest: &[u8]) -> String {
