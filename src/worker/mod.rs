@@ -2,9 +2,10 @@
 //! ended.
 //!
 //! A *slot* runs one job at a time. There are `PREVIEW_BUILDER_CONCURRENCY`
-//! slots for builds, one for syncs and one for cleanup, so that a long queue
-//! of builds never keeps a sync waiting; and one each that builds ahead of being
-//! asked and that makes bytecode, which give way to every other build.
+//! slots for builds, a few for syncs and one for cleanup, so that neither a long
+//! queue of builds nor a slow server of repositories keeps a sync waiting; and one
+//! each that builds ahead of being asked and that makes bytecode, which give way to
+//! every other build.
 //!
 //! At the soft stop the slots claim nothing more and finish what they have; at
 //! the hard stop they kill it and hand it back, and the attempt does not count.

@@ -29,6 +29,10 @@ const CLEANING: Duration = Duration::from_secs(2);
 /// After a panic; whatever it was, it should not spin.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
+/// How many repositories are fetched at a time. Fetches wait for the network more
+/// than they work, and a server that hardly answers keeps one waiting for minutes.
+const SYNCS: usize = 4;
+
 pub(super) struct Slot {
     queue: Queue,
     group_limit: u32,
@@ -48,9 +52,10 @@ impl Slot {
         let slot = |queue, group_limit| Slot { queue, group_limit };
         let per_project = config.builds.per_project.max(1);
         let builds = (0..config.builds.concurrency).map(|_| slot(Queue::PreviewBuild, per_project));
+        let syncs = (0..SYNCS).map(|_| slot(Queue::Sync, 1));
         builds
+            .chain(syncs)
             .chain([
-                slot(Queue::Sync, 1),
                 slot(Queue::Cleanup, 1),
                 slot(Queue::WarmUp, 1),
                 slot(Queue::Bytecode, 1),

@@ -198,7 +198,7 @@ async fn a_crowd_that_opens_a_site_unpacks_it_once() {
         assert_eq!(answer.status, 200);
     }
 
-    let mut buffer = [MaybeUninit::uninit(); 64 << 10];
+    let mut buffer = vec![MaybeUninit::uninit(); 64 << 10];
     let mut events = inotify::Reader::new(&watch, &mut buffer);
     let mut made = Vec::new();
     while let Ok(event) = events.next() {

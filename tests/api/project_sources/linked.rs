@@ -69,6 +69,33 @@ async fn a_sync_that_waits_is_answered_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_keeps_no_other_waiting() {
+    let (slow, quick) = (GitServer::start().await, GitServer::start().await);
+    for git in [&slow, &quick] {
+        git.repository("app");
+    }
+    let hosts = vec![slow.host(), quick.host()];
+    let setup = Setup::new().config(|config| config.sources.allowed_hosts = hosts);
+    let server = setup.worker().start().await;
+    let ada = server.register("ada").await;
+    slow.hang(true);
+    let of = |git: &GitServer| json!({"kind": "git", "url": git.url("app")});
+    let asked = async |git: &GitServer| {
+        let path = format!("/projects/{}", link(&server, &ada, of(git)).await);
+        let (sync, body) = (format!("{path}/sync"), json!({}));
+        server.post(&sync, &ada.token, &body).await.expect(202);
+        path
+    };
+    asked(&slow).await;
+    slow.asked_by_git().await;
+
+    let path = asked(&quick).await;
+    // A round trip each time: the server does something meanwhile.
+    while server.get(&path, &ada.token).await.expect(200)["synced_at"].is_null() {}
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn failures_that_stay_are_final_and_others_are_tried_again() {
     let git = GitServer::start().await;
     let source = json!({"kind": "git", "url": git.url("missing")});
