@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod file;
 pub mod headers;
+mod hosts;
 pub mod openapi;
 pub mod operator;
 pub mod pages;

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::AppState;
 use super::openapi::Document;
 use super::routes::{auth, health, members, previews, projects, setup, sources, users, web};
-use super::{error, headers, openapi, pages, trace};
+use super::{error, headers, hosts, openapi, pages, trace};
 
 /// Routes below `/api/v1`.
 fn api() -> OpenApiRouter<AppState> {
@@ -58,21 +58,23 @@ pub fn router(app: AppState) -> Router {
 }
 
 /// Puts the layers around routes. From the outside in: trace, access log and
-/// security headers, CORS, compression, the bodies of errors, panics, web
-/// previews by host.
+/// security headers, CORS, compression, the bodies of errors, panics, the
+/// names of local dev mode, web previews by host.
 ///
 /// All of them in one stack: each [`Router::layer`] would put another box
 /// around every route, to be copied with what is in it for every request.
 pub fn surround(routes: Router<AppState>, app: AppState) -> Router {
     let cors = headers::cors(&app.config.server);
-    let hosts = app.config.previews.host.is_some();
+    let preview_hosts = app.config.previews.host.is_some();
+    let local = app.config.server.local_dev_mode;
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(app.clone(), trace::layer))
         .option_layer(cors)
         .layer(headers::compression())
         .layer(from_fn(trace::errors))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .option_layer(hosts.then(|| from_fn_with_state(app.clone(), web::by_host)))
+        .option_layer(local.then(|| from_fn_with_state(app.clone(), hosts::only_known)))
+        .option_layer(preview_hosts.then(|| from_fn_with_state(app.clone(), web::by_host)))
         // Handlers limit their own bodies: an upload is larger than a login.
         .layer(DefaultBodyLimit::disable());
     routes

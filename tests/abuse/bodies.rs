@@ -187,6 +187,22 @@ async fn a_request_for_two_hosts_is_refused() {
     server.stop().await;
 }
 
+/// By DNS rebinding, where everybody may register and name a folder.
+#[tokio::test]
+async fn a_website_does_not_reach_a_developers_server_by_its_own_name() {
+    for (mode, status) in [(true, 403), (false, 200)] {
+        let setup = Setup::new().config(|config| config.server.local_dev_mode = mode);
+        let server = setup.start().await;
+        let ask = |host: &'static str| {
+            let request = server.client.get(server.url("/livez"));
+            Answer::of(request.header("host", host))
+        };
+        assert_eq!(ask("evil.example:4000").await.status, status);
+        assert_eq!(ask("localhost:4000").await.status, 200);
+        server.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_request_within_a_body_is_not_answered() {
     let server = TestServer::start().await;
