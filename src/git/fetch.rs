@@ -127,7 +127,7 @@ fn transfer(repo: &Path, target: &Target, credential: Option<&Credential>) -> Gi
     let scheme = target.remote.url().scheme();
     let mut git = Git::guarded_at(repo)
         .durable()
-        .with_files()
+        .with_history()
         .set(format!("protocol.{scheme}.allow=always"))
         .set("http.followRedirects=false")
         .set("http.sslVerify=true")
@@ -302,7 +302,8 @@ fn complaint(said: &str, credential: Option<&Credential>) -> FetchError {
     }
     if cli::too_large(&masked) {
         return FetchError::last(
-            "the repository holds an object that is too large: a commit, a tree, or a file of more than 256 MB",
+            "the repository is too large to be taken in: it holds a commit, a folder or a file of more \
+             than 512 MB, or more than seven million objects",
         );
     }
     let line = masked

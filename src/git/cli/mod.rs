@@ -57,6 +57,9 @@ const OBJECT_LIMIT: &str = "16m";
 /// The same of calls that hold files, too: git streams large ones only where
 /// they have not come as differences from others.
 const FILE_LIMIT: &str = "256m";
+/// And of those that take whole histories in: a list of what is in them has some
+/// 70 bytes for each of millions of objects.
+const HISTORY_LIMIT: &str = "512m";
 /// How much of git's complaints is kept.
 const STDERR_LIMIT: u64 = 16 << 10;
 
@@ -166,6 +169,11 @@ impl Git {
     /// alone: it may hold more in memory.
     pub(in crate::git) fn with_files(self) -> Self {
         self.env(MEMORY, FILE_LIMIT)
+    }
+
+    /// A call that takes a whole history in: more still.
+    pub(in crate::git) fn with_history(self) -> Self {
+        self.env(MEMORY, HISTORY_LIMIT)
     }
 
     /// A setting for this call. Only before the subcommand's arguments.
