@@ -39,6 +39,11 @@ struct ExportedAsset {
     ext: String,
 }
 
+/// Exports the app for the build's platform.
+///
+/// # Errors
+/// `MISSING_DEPENDENCIES`, `PREVIEW_BUILD_FAILED`, `PREVIEW_TIMEOUT`,
+/// `CANCELLED`.
 pub async fn bundle(build: &Build) -> Result<Product> {
     let expo = installed(build)?;
     let cli = expo.join(CLI);
@@ -53,14 +58,7 @@ pub async fn bundle(build: &Build) -> Result<Product> {
     if build.plan.platform != Platform::Web && sdk(&build.plan.tree, &expo) >= PLAIN_SINCE {
         command = command.arg("--no-bytecode");
     }
-    build
-        .run(
-            &command,
-            Output::Log,
-            Code::PreviewBuildFailed,
-            "the bundle stage of the build log shows the error",
-        )
-        .await?;
+    build.run_bundler(&command).await?;
     let (root, platform) = (build.bench.out.clone(), build.plan.platform);
     blocking(move || product(&root, &out, platform, config)).await
 }

@@ -3,24 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use ring::digest::{Context as Digest, SHA256};
 
 use super::tree;
 use super::workbench::Stop;
+use crate::disk;
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has; an end for a build that writes files forever.
 pub const MOST_FILES: usize = 100_000;
 
-/// Bytes that are read at a time.
-const PIECE: usize = 256 << 10;
-
 /// One file of a bundle.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct BundleFile {
     /// The path in the zip, with `/` between its parts.
     pub name: String,
     pub file: PathBuf,
@@ -29,7 +24,7 @@ pub struct Entry {
 /// A file that the app asks for by key while it runs.
 #[derive(Clone, Debug)]
 pub struct Asset {
-    /// The name of its [`Entry`].
+    /// The name of its [`BundleFile`].
     pub name: String,
     /// What Expo's manifest calls it: the MD5 of its bytes.
     pub key: String,
@@ -40,7 +35,7 @@ pub struct Asset {
 /// What a bundler has made.
 #[derive(Clone, Debug, Default)]
 pub struct Product {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<BundleFile>,
     pub assets: Vec<Asset>,
     /// The native runtime that the JavaScript needs.
     pub runtime_version: Option<String>,
@@ -58,7 +53,7 @@ pub const DIST: &str = "dist";
 impl Product {
     /// Adds one file under its name in the bundle.
     pub fn push(&mut self, name: impl Into<String>, file: PathBuf) {
-        self.entries.push(Entry {
+        self.entries.push(BundleFile {
             name: name.into(),
             file,
         });
@@ -71,21 +66,12 @@ impl Product {
     /// written much more than it pays to read.
     pub fn digests(&self, stop: &Stop) -> Result<BTreeMap<String, Vec<u8>>> {
         let what = "read the build's output";
-        let mut piece = vec![0; PIECE];
-        let mut digests = BTreeMap::new();
-        for entry in &self.entries {
-            let mut file = File::open(&entry.file).or_internal(what)?;
-            let mut digest = Digest::new(&SHA256);
-            loop {
-                stop.check()?;
-                match file.read(&mut piece).or_internal(what)? {
-                    0 => break,
-                    n => digest.update(&piece[..n]),
-                }
-            }
-            digests.insert(entry.name.clone(), digest.finish().as_ref().to_vec());
-        }
-        Ok(digests)
+        let digest = |entry: &BundleFile| {
+            let file = File::open(&entry.file).or_internal(what)?;
+            let digest = stop.reading(what, file, disk::sha256_of)?;
+            Ok((entry.name.clone(), digest))
+        };
+        self.entries.iter().map(digest).collect()
     }
 
     /// Adds the files below `dir` as `prefix/…`. A link is followed only to a

@@ -14,6 +14,11 @@ use crate::error::{Code, Error, Result};
 /// The folder of the bundle's assets, in the output and in the zip.
 const ASSETS: &str = "assets";
 
+/// Bundles the app for the build's platform.
+///
+/// # Errors
+/// `INVALID_PROJECT_STRUCTURE`, `MISSING_DEPENDENCIES`, `PREVIEW_BUILD_FAILED`,
+/// `PREVIEW_TIMEOUT`, `CANCELLED`.
 pub async fn bundle(build: &Build) -> Result<Product> {
     let plan = &build.plan;
     let entry = entry_file(plan)?;

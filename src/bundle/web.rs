@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::deps::{Manager, toolchain};
 use super::detect::Plan;
 use super::product::{DIST, Product};
-use super::sandbox::{Command, Output};
+use super::sandbox::Command;
 use super::tree;
 use super::workbench::Build;
 use crate::error::{Code, Error, Result};
@@ -51,14 +51,7 @@ pub async fn bundle(build: &Build, manager: Option<Manager>) -> Result<Product> 
         // Create React App and its like take every warning for an error when
         // they are told that they run in CI.
         .env("CI", "false");
-    build
-        .run(
-            &command,
-            Output::Log,
-            Code::PreviewBuildFailed,
-            "the bundle stage of the build log shows the error",
-        )
-        .await?;
+    build.run_bundler(&command).await?;
     let folder = output_folder(plan, &before)?;
     let shown = folder.strip_prefix(&plan.root).unwrap_or(&folder);
     build

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -231,6 +232,14 @@ impl Build {
         }
     }
 
+    /// Runs the bundler to its success.
+    pub async fn run_bundler(&self, command: &Command) -> Result<()> {
+        let hint = "the bundle stage of the build log shows the error";
+        self.run(command, Output::Log, Code::PreviewBuildFailed, hint)
+            .await
+            .map(drop)
+    }
+
     /// A command of node's with a script of the project (a host path).
     #[must_use]
     pub fn node(&self, script: &Path) -> Command {
@@ -272,6 +281,38 @@ impl Stop {
             return Err(cancelled());
         }
         self.limit.check()
+    }
+
+    /// Does `work` on what `from` gives, until all must stop. `what` is said
+    /// of any other error.
+    ///
+    /// # Errors
+    /// Those of [`Stop::check`], and those of `work`.
+    pub fn reading<'a, R: Read, T>(
+        &'a self,
+        what: &str,
+        from: R,
+        work: impl FnOnce(Stoppable<'a, R>) -> io::Result<T>,
+    ) -> Result<T> {
+        let done = work(Stoppable { from, stop: self });
+        done.or_else(|error| {
+            self.check()?;
+            Err(error).or_internal(what)
+        })
+    }
+}
+
+/// A reader that ends with an error once a build must stop.
+#[derive(Debug)]
+pub struct Stoppable<'a, R> {
+    from: R,
+    stop: &'a Stop,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stop.check().map_err(io::Error::other)?;
+        self.from.read(into)
     }
 }
 

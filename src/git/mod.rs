@@ -44,7 +44,7 @@ pub use credential::Credential;
 pub use fetch::{Fetched, Link};
 pub use import::{Format, Imported, Skipped};
 pub use probe::FetchError;
-pub use read::{Entry, EntryKind, FileContent, Ref, RefKind, Resolved, Tree};
+pub use read::{EntryKind, FileContent, Ref, RefKind, Resolved, Tree, TreeEntry};
 use turns::Turns;
 pub use update::{Change, Changed};
 pub use url::Remote;

@@ -60,7 +60,7 @@ pub enum EntryKind {
 
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct TreeEntry {
     pub name: String,
     pub kind: EntryKind,
     /// Bytes; files and symbolic links have one.
@@ -72,7 +72,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     pub commit: String,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TreeEntry>,
     /// There are more entries than are listed.
     pub truncated: bool,
 }
@@ -347,7 +347,7 @@ fn parse_ref(line: &str, default: Option<&str>) -> Option<Ref> {
 }
 
 /// `<mode> <type> <id> <size>\t<name>`, the size padded or `-`.
-pub(super) fn parse_entry(record: &[u8]) -> Option<Entry> {
+pub(super) fn parse_entry(record: &[u8]) -> Option<TreeEntry> {
     let tab = record.iter().position(|b| *b == b'\t')?;
     let (facts, name) = (record.get(..tab)?, record.get(tab + 1..)?);
     let facts = std::str::from_utf8(facts).ok()?;
@@ -360,7 +360,7 @@ pub(super) fn parse_entry(record: &[u8]) -> Option<Entry> {
         "160000" => EntryKind::Submodule,
         _ => EntryKind::File,
     };
-    Some(Entry {
+    Some(TreeEntry {
         name: String::from_utf8_lossy(name).into_owned(),
         kind,
         size: size.parse().ok(),

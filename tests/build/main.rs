@@ -31,6 +31,7 @@ mod sharing;
 mod static_site;
 mod tree;
 mod warm;
+mod warm_hostile;
 mod warm_levels;
 mod warm_up;
 mod warm_web;

@@ -55,7 +55,7 @@ pub(super) struct Layout<'a> {
 }
 
 /// What the headers say of a file.
-struct Entry<'a> {
+struct ZipEntry<'a> {
     name: &'a str,
     method: Method,
     crc: u32,
@@ -88,7 +88,7 @@ impl<'a> Layout<'a> {
     ) -> Result<()> {
         check()?;
         let open = || source.open().map_err(unwritten);
-        let mut entry = Entry {
+        let mut entry = ZipEntry {
             name,
             method: Method::for_file(open()?).map_err(unwritten)?,
             crc: Crc::new().sum(),
@@ -111,7 +111,7 @@ impl<'a> Layout<'a> {
     }
 
     /// A small file: header and bytes are one part.
-    fn in_one(&mut self, entry: &mut Entry<'_>, share: Share, bytes: &[u8]) -> Result<()> {
+    fn in_one(&mut self, entry: &mut ZipEntry<'_>, share: Share, bytes: &[u8]) -> Result<()> {
         let mut crc = Crc::new();
         crc.update(bytes);
         entry.crc = crc.sum();
@@ -143,7 +143,7 @@ impl<'a> Layout<'a> {
     /// so its place is kept until they are known.
     fn in_chunks(
         &mut self,
-        entry: &mut Entry<'_>,
+        entry: &mut ZipEntry<'_>,
         share: Share,
         first: Vec<u8>,
         rest: Chunks<Box<dyn Read + '_>>,
@@ -270,7 +270,7 @@ impl Method {
     }
 }
 
-impl Entry<'_> {
+impl ZipEntry<'_> {
     fn header_length(&self) -> u64 {
         30 + self.name.len() as u64
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -73,21 +72,20 @@ pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop) -> Result<
         launch_asset = Some(AssetFacts {
             path: MAIN,
             key: "bundle",
-            hash: BASE64URL_NOPAD.encode(&digest(main).or_internal(what)?),
+            hash: BASE64URL_NOPAD.encode(&digest(main, stop)?),
             content_type: "application/javascript".to_owned(),
             extension: "bundle",
         });
     }
     let mut assets = Vec::new();
     for asset in &product.assets {
-        stop.check()?;
         let Some(file) = files.get(asset.name.as_str()) else {
             continue;
         };
         assets.push(AssetFacts {
             path: &asset.name,
             key: &asset.key,
-            hash: BASE64URL_NOPAD.encode(&digest(file).or_internal(what)?),
+            hash: BASE64URL_NOPAD.encode(&digest(file, stop)?),
             content_type: mime_guess::from_ext(&asset.extension)
                 .first_or_octet_stream()
                 .to_string(),
@@ -141,6 +139,8 @@ fn sizes(product: &Product) -> Result<Sizes> {
     Ok(sizes)
 }
 
-fn digest(path: &Path) -> io::Result<Vec<u8>> {
-    disk::sha256_of(File::open(path)?)
+fn digest(path: &Path, stop: &Stop) -> Result<Vec<u8>> {
+    let what = "describe the bundle";
+    let file = File::open(path).or_internal(what)?;
+    stop.reading(what, file, disk::sha256_of)
 }

@@ -133,6 +133,14 @@ impl Resident {
         }
     }
 
+    /// Whether any of its processes could run: none can that is paused, but
+    /// some know ways to be woken.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        let pid = self.running.pid();
+        pid.is_some_and(|pid| descendants::of(pid).into_iter().any(runs))
+    }
+
     /// Bytes of memory that the command and all it has started hold.
     #[must_use]
     pub fn memory(&self) -> u64 {
@@ -146,6 +154,19 @@ impl Resident {
     pub async fn end(self) {
         self.cell.kill(self.running).await;
     }
+}
+
+/// Asked of each thread: the first may have ended before the others.
+fn runs(pid: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid()));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // Its name stands before, and may hold anything.
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        state.is_some_and(|state| !"TtZX".contains(state))
+    })
 }
 
 fn resident_bytes(pid: Pid) -> u64 {

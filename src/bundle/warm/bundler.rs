@@ -199,11 +199,16 @@ impl Bundler {
         cancel: &CancellationToken,
     ) -> Result<Option<String>> {
         self.resident.resume();
-        if self.resident.order(order).await.is_err() {
-            return Ok(None);
-        }
+        let resident = &mut self.resident;
+        // It may not read its orders, either.
+        let answered = async {
+            match resident.order(order).await {
+                Ok(()) => resident.answer().await,
+                Err(_) => None,
+            }
+        };
         let answer = tokio::select! {
-            answer = self.resident.answer() => answer,
+            answer = answered => answer,
             () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
             () = cancel.cancelled() => return Err(cancelled()),
         };
@@ -221,6 +226,10 @@ impl Bundler {
 impl Kept for Bundler {
     fn memory(&self) -> u64 {
         self.resident.memory()
+    }
+
+    fn is_awake(&self) -> bool {
+        self.resident.is_awake()
     }
 
     fn hush(&self) {

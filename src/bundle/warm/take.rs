@@ -14,7 +14,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 
-use crate::bundle::workbench::make_dir;
+use crate::bundle::workbench::{Stop, make_dir};
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has.
@@ -27,13 +27,18 @@ const DEEPEST: usize = 64;
 /// things are left behind. Blocking.
 ///
 /// # Errors
-/// `PREVIEW_BUILD_FAILED` when there is too much.
-pub fn take(from: &Path, to: &Path) -> Result<()> {
-    let what = "take the bundler's output";
-    let folder = openat(CWD, from, FOLDER, Mode::empty()).or_internal(what)?;
-    let mut taken = Taken::default();
-    taken.folder(&folder, to, 0)
+/// `PREVIEW_BUILD_FAILED` when there is too much, and those of [`Stop::check`].
+pub fn take(from: &Path, to: &Path, stop: &Stop) -> Result<()> {
+    let folder = openat(CWD, from, FOLDER, Mode::empty()).or_internal(WHAT)?;
+    let mut taking = Taking {
+        stop,
+        files: 0,
+        bytes: 0,
+    };
+    taking.folder(&folder, to, 0)
 }
+
+const WHAT: &str = "take the bundler's output";
 
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -46,18 +51,18 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-#[derive(Default)]
-struct Taken {
+struct Taking<'a> {
+    stop: &'a Stop,
     files: usize,
     bytes: u64,
 }
 
-impl Taken {
+impl Taking<'_> {
     fn folder(&mut self, from: &OwnedFd, to: &Path, depth: usize) -> Result<()> {
-        let what = "take the bundler's output";
         make_dir(to)?;
-        for entry in Dir::read_from(from).or_internal(what)? {
-            let entry = entry.or_internal(what)?;
+        for entry in Dir::read_from(from).or_internal(WHAT)? {
+            self.stop.check()?;
+            let entry = entry.or_internal(WHAT)?;
             let name = entry.file_name();
             let Ok(text) = name.to_str() else { continue };
             if text == "." || text == ".." {
@@ -70,7 +75,7 @@ impl Taken {
                     self.folder(&below, &to.join(text), depth + 1)?;
                 }
             } else if let Ok(file) = openat(from, name, FILE, Mode::empty()) {
-                self.file(file, &to.join(text)).or_internal(what)?;
+                self.file(file, &to.join(text))?;
                 self.files += 1;
                 room(self.files <= MOST_FILES && self.bytes <= MOST_BYTES)?;
             }
@@ -78,14 +83,16 @@ impl Taken {
         Ok(())
     }
 
-    fn file(&mut self, from: OwnedFd, to: &Path) -> io::Result<()> {
-        let stat = rustix::fs::fstat(from.as_fd())?;
+    fn file(&mut self, from: OwnedFd, to: &Path) -> Result<()> {
+        let stat = rustix::fs::fstat(from.as_fd()).or_internal(WHAT)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
         let left = MOST_BYTES.saturating_sub(self.bytes) + 1;
-        let mut target = File::create(to)?;
-        self.bytes += io::copy(&mut File::from(from).take(left), &mut target)?;
+        let mut target = File::create(to).or_internal(WHAT)?;
+        let bounded = File::from(from).take(left);
+        let copy = |mut from| io::copy(&mut from, &mut target);
+        self.bytes += self.stop.reading(WHAT, bounded, copy)?;
         Ok(())
     }
 }
@@ -108,6 +115,11 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use crate::bundle::workbench::Limit;
 
     #[test]
     fn files_come_along_and_links_do_not() {
@@ -125,13 +137,40 @@ mod tests {
         rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 
         let to = dir.path().join("to");
-        take(&from, &to).unwrap();
+        let stop = stop(Duration::from_mins(1));
+        take(&from, &to, &stop).unwrap();
         assert_eq!(fs::read_to_string(to.join("top")).unwrap(), "1");
         assert_eq!(fs::read_to_string(to.join("a/b/deep")).unwrap(), "2");
         for name in ["link", "folder", "pipe"] {
             assert!(fs::symlink_metadata(to.join(name)).is_err(), "{name}");
         }
         symlink(&from, dir.path().join("root")).unwrap();
-        assert!(take(&dir.path().join("root"), &dir.path().join("other")).is_err());
+        assert!(take(&dir.path().join("root"), &dir.path().join("other"), &stop).is_err());
+    }
+
+    fn stop(time: Duration) -> Stop {
+        Stop {
+            limit: Limit::starting_now(time, "THE_TIME"),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    #[test]
+    fn it_ends_with_the_time_and_with_a_cancel() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        fs::write(from.join("file"), "1").unwrap();
+        let late = take(&from, &to, &stop(Duration::ZERO)).unwrap_err();
+        assert_eq!(late.code, Code::PreviewTimeout);
+        let cancelled = stop(Duration::from_mins(1));
+        cancelled.cancel.cancel();
+        let ended = take(&from, &to, &cancelled).unwrap_err();
+        assert_eq!(ended.code, Code::Cancelled);
+        // In the middle of a file, too.
+        let endless = cancelled.reading(WHAT, io::repeat(0), |mut from| {
+            io::copy(&mut from, &mut io::sink())
+        });
+        assert_eq!(endless.unwrap_err().code, Code::Cancelled);
     }
 }

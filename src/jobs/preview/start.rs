@@ -216,7 +216,7 @@ async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()
         Outcome::Failed => return Err(Error::internal("the bundler could not build the commit")),
         Outcome::Unfit(why) => return Err(Error::internal(why)),
     };
-    let product = product(&bundler.facts, &out, &bundler.bench).await?;
+    let product = product(&bundler.facts, &out, &bundler.bench, build.stop()).await?;
     let stop = build.stop();
     let digests = blocking(move || product.digests(&stop)).await?;
     if digests == shown.digests {

@@ -13,7 +13,7 @@ use crate::bundle::detect::{Plan, detect};
 use crate::bundle::product::Product;
 use crate::bundle::transform::{cache_key, configures};
 use crate::bundle::warm::{Facts, Lease, Outcome, Spot, Touched, take};
-use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
+use crate::bundle::workbench::{Build, Limit, Stop, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native};
 use crate::disk::remove_tree;
 use crate::domain::preview::{Platform, SandboxLevel, Stage};
@@ -52,8 +52,11 @@ impl Stages<'_> {
             project: project.id,
             platform: self.progress.preview().platform,
         };
+        // Another build of the project may have it.
+        let patience = self.app.config.previews.warm_timeout;
         let taken = tokio::select! {
             taken = self.app.bundlers.take(spot) => taken,
+            () = tokio::time::sleep(patience) => None,
             () = self.cancel.cancelled() => return Err(cancelled()),
         };
         let Some(mut lease) = taken else {
@@ -212,7 +215,7 @@ impl Stages<'_> {
                 .await?;
             match outcome {
                 Outcome::Built(out) => {
-                    let product = product(&lease.facts, &out, &build.bench).await?;
+                    let product = product(&lease.facts, &out, &build.bench, build.stop()).await?;
                     Ok(Ok(product))
                 }
                 Outcome::Failed => Ok(Err(Unfit::Failed)),
@@ -282,11 +285,16 @@ fn shown(facts: &Facts) -> String {
 }
 
 /// Takes the bundle that lies in `out` to `bench`, out of the bundler's reach.
-pub(super) async fn product(facts: &Facts, out: &Path, bench: &Workbench) -> Result<Product> {
+pub(super) async fn product(
+    facts: &Facts,
+    out: &Path,
+    bench: &Workbench,
+    stop: Stop,
+) -> Result<Product> {
     let (facts, out, root) = (facts.clone(), out.to_owned(), bench.out.clone());
     blocking(move || {
         let taken = root.join("taken");
-        take(&out, &taken)?;
+        take(&out, &taken, &stop)?;
         remove_tree(&out).or_internal("remove what was taken")?;
         match facts.plan.kind {
             ProjectKind::ReactNative => react_native::product(&root, &taken),

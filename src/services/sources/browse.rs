@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::domain::ProjectId;
 use crate::error::{Code, Error, Result};
-use crate::git::{Entry, FileContent, Ref, Tree};
+use crate::git::{FileContent, Ref, Tree, TreeEntry};
 use crate::services::auth::Actor;
 use crate::services::projects::{Need, open};
 use crate::store::{Page, Paged};
@@ -29,7 +29,7 @@ pub async fn tree(
     git_ref: &str,
     path: &str,
     page: &Page,
-) -> Result<(String, Paged<Entry>)> {
+) -> Result<(String, Paged<TreeEntry>)> {
     let commit = resolve(app, actor, project, git_ref).await?;
     let Tree {
         commit,

@@ -102,6 +102,8 @@ const REFUSED: &[i64] = &[
 const UNKNOWN: &[i64] = &[
     // Its flags lie in memory, where a filter cannot see them.
     libc::SYS_clone3,
+    // Its timers send any signal, and so wake what was paused.
+    libc::SYS_timer_create,
     // Its sockets and files pass by every other check here.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -146,6 +148,9 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWPID,
     libc::CLONE_NEWNET,
 ];
+
+/// Of `fcntl`; the same on every architecture.
+const F_SETSIG: i32 = 10;
 
 /// TIOCSTI and TIOCLINUX, which type for whoever sits at the terminal.
 const TERMINAL: [u64; 2] = [0x5412, 0x541c];
@@ -204,7 +209,14 @@ impl Calls {
             libc::SYS_prctl,
             vec![vec![equals(0, libc::PR_SET_DUMPABLE)?]],
         )?;
-        add(libc::SYS_fcntl, vec![vec![equals(1, libc::F_SETPIPE_SZ)?]])?;
+        // The second has a signal of the build's choice sent whenever a folder
+        // changes: it would wake what was paused.
+        let requests = [libc::F_SETPIPE_SZ, F_SETSIG];
+        let refused = requests.map(|request| Ok(vec![equals(1, request)?]));
+        add(
+            libc::SYS_fcntl,
+            refused.into_iter().collect::<Result<_, _>>()?,
+        )?;
         rules.insert(libc::SYS_setsockopt, options(&MEMORY_OPTIONS)?);
         self.sockets(&mut rules)?;
         if self.guard_modes {

@@ -23,8 +23,12 @@ use crate::config::WarmLimits;
 use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
 
-/// How often idle bundlers are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often idle bundlers are looked at. It costs next to nothing, and nobody
+/// else looks at them.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a bundler that was put to rest may take to be still.
+const FALL_ASLEEP: Duration = Duration::from_secs(1);
 
 /// When a project for which no bundler could be made is tried again. Each
 /// failure doubles it: most have a cause that stays until the project changes,
@@ -44,6 +48,9 @@ pub struct Spot {
 pub trait Kept: Send + Sized + 'static {
     /// Bytes of memory that it holds.
     fn memory(&self) -> u64;
+
+    /// Whether anything of it runs although it was put to rest.
+    fn is_awake(&self) -> bool;
 
     /// What it says is heard by nobody from here on.
     fn hush(&self);
@@ -216,10 +223,19 @@ impl<B: Kept> Pool<B> {
 
     /// Waits until no bundler is starting any more.
     pub async fn settled(&self) {
+        let starting = |slot: &Slot<B>| matches!(slot, Slot::Starting);
+        self.until(|slots| !slots.values().any(starting)).await;
+    }
+
+    /// Waits until there is none.
+    pub async fn empty(&self) {
+        self.until(HashMap::is_empty).await;
+    }
+
+    async fn until(&self, is: impl Fn(&HashMap<Spot, Slot<B>>) -> bool) {
         loop {
             let changed = self.inner.changed.notified();
-            let starting = |slot: &Slot<B>| matches!(slot, Slot::Starting);
-            if !self.inner.table().slots.values().any(starting) {
+            if is(&self.inner.table().slots) {
                 return;
             }
             changed.await;
@@ -236,8 +252,8 @@ impl<B: Kept> Pool<B> {
         }
     }
 
-    /// Gives up bundlers that have not been needed for long or have grown too
-    /// large, for as long as it is polled.
+    /// Gives up bundlers that have not been needed for long, have grown too
+    /// large, or do not rest, for as long as it is polled.
     pub async fn tend(&self) {
         loop {
             tokio::time::sleep(self.inner.limits.idle.min(LOOK_EVERY)).await;
@@ -253,8 +269,10 @@ impl<B: Kept> Pool<B> {
             .iter()
             .filter(|(_, slot)| match slot {
                 Slot::Idle(bundler, since) => {
-                    now.duration_since(*since) >= limits.idle
+                    let rest = now.duration_since(*since);
+                    rest >= limits.idle
                         || bundler.memory() > limits.memory_bytes
+                        || (rest >= FALL_ASLEEP && bundler.is_awake())
                 }
                 _ => false,
             })

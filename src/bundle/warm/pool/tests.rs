@@ -12,6 +12,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 #[derive(Clone, Default)]
 struct Seen {
     memory: Arc<AtomicU64>,
+    awake: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
 }
 
@@ -24,6 +25,10 @@ impl Seen {
 impl Kept for Seen {
     fn memory(&self) -> u64 {
         self.memory.load(Ordering::SeqCst)
+    }
+
+    fn is_awake(&self) -> bool {
+        self.awake.load(Ordering::SeqCst)
     }
 
     fn hush(&self) {}
@@ -157,6 +162,19 @@ async fn one_that_has_grown_too_large_goes() {
     assert_eq!(pool.count(), 0, "when it comes back");
     pool.close().await;
     assert!(idle.has_ended() && working.has_ended());
+}
+
+#[tokio::test]
+async fn one_that_does_not_rest_goes() {
+    let pool = pool(2);
+    let (still, restless) = (fill(&pool, 1), fill(&pool, 2));
+    restless.awake.store(true, Ordering::SeqCst);
+    pool.look(Instant::now());
+    assert_eq!(pool.count(), 2, "it may be about to");
+    pool.look(Instant::now() + FALL_ASLEEP);
+    assert!(pool.is_ready(spot(1)) && !pool.is_ready(spot(2)));
+    pool.close().await;
+    assert!(still.has_ended() && restless.has_ended());
 }
 
 #[tokio::test]

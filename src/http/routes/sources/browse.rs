@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use crate::clock::Timestamp;
 use crate::domain::ProjectId;
-use crate::git::{Entry, EntryKind, FileContent, Ref, RefKind};
+use crate::git::{EntryKind, FileContent, Ref, RefKind, TreeEntry};
 use crate::http::AppState;
 use crate::http::error::{ApiResult, ErrorBody};
 use crate::http::extract::{Caller, Json, Paging, PagingParams, Path, Query};
@@ -132,8 +132,8 @@ pub struct EntryDto {
     size: Option<u64>,
 }
 
-impl From<Entry> for EntryDto {
-    fn from(entry: Entry) -> Self {
+impl From<TreeEntry> for EntryDto {
+    fn from(entry: TreeEntry) -> Self {
         Self {
             name: entry.name,
             kind: entry.kind.into(),
