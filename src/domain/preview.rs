@@ -264,7 +264,51 @@ pub struct Preview {
     pub completed_at: Option<Timestamp>,
 }
 
+/// What is asked for when a preview is queued.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub id: JobId,
+    pub project_id: ProjectId,
+    pub requested_by: UserId,
+    pub git_ref: String,
+    pub branch: Option<String>,
+    pub commit: String,
+    pub platform: Platform,
+    pub build_key: String,
+    pub token: TokenFacts,
+    pub estimated_seconds: u32,
+    pub created_at: Timestamp,
+}
+
 impl Preview {
+    /// The row of a build that no worker has begun.
+    #[must_use]
+    pub fn queued(asked: Asked) -> Self {
+        Self {
+            id: asked.id,
+            project_id: asked.project_id,
+            requested_by: asked.requested_by,
+            git_ref: asked.git_ref,
+            branch: asked.branch,
+            commit: asked.commit,
+            platform: asked.platform,
+            build_key: asked.build_key,
+            token: asked.token,
+            status: PreviewStatus::Queued,
+            stage: None,
+            percent: 0,
+            warm: None,
+            sandbox: None,
+            timed_out: false,
+            error: None,
+            bundle: None,
+            estimated_seconds: asked.estimated_seconds,
+            created_at: asked.created_at,
+            started_at: None,
+            completed_at: None,
+        }
+    }
+
     /// Whether somebody wants it. The server builds some ahead of being asked,
     /// in order to have them, and the caches that they fill, when it is: those
     /// stand in no list until a request is answered with them.

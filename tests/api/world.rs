@@ -7,7 +7,9 @@ use std::io::Write;
 use bytes::Bytes;
 use hivesync::blobs::{BlobKey, BlobKind};
 use hivesync::clock::Random;
-use hivesync::domain::preview::{Bundle, Bytecode, Platform, Preview, PreviewStatus, TokenFacts};
+use hivesync::domain::preview::{
+    Asked, Bundle, Bytecode, Platform, Preview, PreviewStatus, TokenFacts,
+};
 use hivesync::domain::project::{Member, MemberRole, Project, ProjectConfig, ProjectKind, Source};
 use hivesync::domain::{JobId, ProjectId, UserId};
 use hivesync::jobs::JobKind;
@@ -161,7 +163,7 @@ pub(crate) async fn preview(
             version: 98,
         }),
     };
-    let preview = Preview {
+    let asked = Asked {
         id: id.clone(),
         project_id: project,
         requested_by: people.owner.id,
@@ -175,18 +177,15 @@ pub(crate) async fn preview(
             expires_at: now,
             version: 1,
         },
-        status,
-        stage: None,
-        percent: if done { 100 } else { 0 },
-        warm: None,
-        sandbox: None,
-        timed_out: false,
-        error: None,
-        bundle: done.then_some(bundle),
         estimated_seconds: 1,
         created_at: now,
-        started_at: None,
+    };
+    let preview = Preview {
+        status,
+        percent: if done { 100 } else { 0 },
+        bundle: done.then_some(bundle),
         completed_at: status.is_final().then_some(now),
+        ..Preview::queued(asked)
     };
     let mut job = job.into_new_job(id.clone()).expect("a job");
     if status.is_final() {

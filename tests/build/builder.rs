@@ -15,7 +15,7 @@ use hivesync::app::App;
 use hivesync::blobs::BlobKey;
 use hivesync::clock::Timestamp;
 use hivesync::config::{Config, SandboxChoice};
-use hivesync::domain::preview::{Platform, Preview, PreviewStatus};
+use hivesync::domain::preview::{Asked, Platform, Preview, PreviewStatus, TokenFacts};
 use hivesync::domain::project::{Project, ProjectConfig, Source};
 use hivesync::domain::{JobId, ProjectId, UserId};
 use hivesync::ephemeral::topic;
@@ -132,7 +132,7 @@ impl Builder {
         let app = self.app();
         let now = app.clock.now();
         let id = JobId::generate(&*app.random);
-        let preview = Preview {
+        let preview = Preview::queued(Asked {
             id: id.clone(),
             project_id: project,
             requested_by: UserId(1),
@@ -141,24 +141,14 @@ impl Builder {
             commit: commit.to_owned(),
             platform,
             build_key: format!("{project} {commit} {platform}"),
-            token: hivesync::domain::preview::TokenFacts {
+            token: TokenFacts {
                 issued_at: now,
                 expires_at: now,
                 version: 1,
             },
-            status: PreviewStatus::Queued,
-            stage: None,
-            percent: 0,
-            warm: None,
-            sandbox: None,
-            timed_out: false,
-            error: None,
-            bundle: None,
             estimated_seconds: 30,
             created_at: now,
-            started_at: None,
-            completed_at: None,
-        };
+        });
         let job = PreviewJob {
             project_id: project,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hivesync::clock::{ManualClock, Timestamp};
 use hivesync::domain::job::{Job, NewJob, Priority, Queue};
-use hivesync::domain::preview::{Platform, Preview, PreviewStatus, TokenFacts};
+use hivesync::domain::preview::{Asked, Platform, Preview, TokenFacts};
 use hivesync::domain::project::{Member, MemberRole, Project, ProjectConfig, Source};
 use hivesync::domain::user::{ApiToken, Role, Scope, Session, User};
 use hivesync::domain::{JobId, ProjectId, UserId};
@@ -230,7 +230,7 @@ pub(crate) fn member(project: i64, user: i64) -> Member {
 /// A queued iOS preview of project `project`, `number` seconds after the start.
 pub(crate) fn preview(number: u64, project: i64) -> Preview {
     let created_at = START.after(Duration::from_secs(number));
-    Preview {
+    Preview::queued(Asked {
         id: job_id(number),
         project_id: ProjectId(project),
         requested_by: UserId(1),
@@ -244,17 +244,7 @@ pub(crate) fn preview(number: u64, project: i64) -> Preview {
             expires_at: created_at.after(Duration::from_mins(5)),
             version: 1,
         },
-        status: PreviewStatus::Queued,
-        stage: None,
-        percent: 0,
-        warm: None,
-        sandbox: None,
-        timed_out: false,
-        error: None,
-        bundle: None,
         estimated_seconds: 20,
         created_at,
-        started_at: None,
-        completed_at: None,
-    }
+    })
 }

@@ -118,44 +118,8 @@ async fn run(
     npmrc: &Npmrc,
     log: &BuildLog,
 ) -> Result<Bundler> {
-    let project = shown.project.id;
-    app.repos
-        .checkout_with(project, &shown.commit, &bench.project, &bench.file(INDEX))
-        .await?;
-    let (tree, settings, platform) = (
-        bench.project.clone(),
-        shown.project.config.clone(),
-        shown.platform,
-    );
-    let plan = blocking(move || detect(&tree, &settings, platform)).await?;
-    let mut build = Build {
-        cell: cell(app, bench, shown, name)?,
-        plan,
-        bench: bench.clone(),
-        log: log.clone(),
-        cancel: app.bundlers.closing().clone(),
-        limit: Limit::starting_now(app.config.previews.cold_timeout, "PREVIEW_COLD_TIMEOUT_MS"),
-    };
-    lend_scratch(&mut build)?;
-    let transform = TransformCache::open(&app.data.transform_cache(project))?;
-    let stores = Stores {
-        data: &app.data,
-        registries: &app.registries,
-        npmrc,
-        transform: &transform,
-    };
-    let dependencies = deps::provide(&mut build, stores, project).await?;
-    transform.lend(bench, &mut build.cell)?;
-    let config = match build.plan.kind {
-        ProjectKind::Expo => expo::public_config(&build).await,
-        _ => None,
-    };
-    let facts = Facts {
-        entry: entry(&build.plan)?,
-        key: cache_key(&build.plan, &dependencies.digest, shown.level.as_str()),
-        plan: build.plan.clone(),
-        config,
-    };
+    let mut build = prepare(app, shown, bench, name, log).await?;
+    let facts = equip(app, shown, &mut build, npmrc).await?;
     let mut bundler = Bundler::start(Start {
         facts,
         commit: shown.commit.clone(),
@@ -175,6 +139,61 @@ async fn run(
             Err(error)
         }
     }
+}
+
+/// Checks the commit out, as a build that has everything but its dependencies.
+async fn prepare(
+    app: &App,
+    shown: &Shown,
+    bench: &Workbench,
+    name: &str,
+    log: &BuildLog,
+) -> Result<Build> {
+    let (project, index) = (shown.project.id, bench.file(INDEX));
+    app.repos
+        .checkout_with(project, &shown.commit, &bench.project, &index)
+        .await?;
+    let (tree, settings, platform) = (
+        bench.project.clone(),
+        shown.project.config.clone(),
+        shown.platform,
+    );
+    let plan = blocking(move || detect(&tree, &settings, platform)).await?;
+    let mut build = Build {
+        cell: cell(app, bench, shown, name)?,
+        plan,
+        bench: bench.clone(),
+        log: log.clone(),
+        cancel: app.bundlers.closing().clone(),
+        limit: Limit::starting_now(app.config.previews.cold_timeout, "PREVIEW_COLD_TIMEOUT_MS"),
+    };
+    lend_scratch(&mut build)?;
+    Ok(build)
+}
+
+/// Gives it its dependencies and the project's transform cache.
+async fn equip(app: &App, shown: &Shown, build: &mut Build, npmrc: &Npmrc) -> Result<Facts> {
+    let project = shown.project.id;
+    let transform = TransformCache::open(&app.data.transform_cache(project))?;
+    let stores = Stores {
+        data: &app.data,
+        registries: &app.registries,
+        npmrc,
+        transform: &transform,
+    };
+    let dependencies = deps::provide(build, stores, project).await?;
+    let bench = build.bench.clone();
+    transform.lend(&bench, &mut build.cell)?;
+    let config = match build.plan.kind {
+        ProjectKind::Expo => expo::public_config(build).await,
+        _ => None,
+    };
+    Ok(Facts {
+        entry: entry(&build.plan)?,
+        key: cache_key(&build.plan, &dependencies.digest, shown.level.as_str()),
+        plan: build.plan.clone(),
+        config,
+    })
 }
 
 /// The checkout read-only: what a build has written must not meet the next.

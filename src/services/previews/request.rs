@@ -7,7 +7,7 @@ use super::{estimate, find};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::domain::JobId;
-use crate::domain::preview::{BuildError, Platform, Preview, PreviewStatus};
+use crate::domain::preview::{Asked, BuildError, Platform, Preview, PreviewStatus};
 use crate::domain::project::Project;
 use crate::ephemeral::topic;
 use crate::error::{Code, Error, Result};
@@ -89,49 +89,26 @@ pub(super) struct Request<'a> {
 /// say that the state it was decided on has changed.
 async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
     let now = app.clock.now();
-    let mut batch = Batch::new();
     let found = app.store.preview_by_build_key(&request.build_key).await?;
-    let mut ahead = None;
-    let reused = match found {
-        Some(found) if !found.value.is_asked_for() && !found.value.status.is_final() => {
-            ahead = Some(found);
-            None
-        }
-        found => found.and_then(|preview| reuse(app, preview, request, now)),
+    let is_ahead =
+        |found: &Versioned<Preview>| !found.value.is_asked_for() && !found.value.status.is_final();
+    let (ahead, found) = match found {
+        Some(found) if is_ahead(&found) => (Some(found), None),
+        found => (None, found),
     };
-    let id = if let Some((preview, renewed)) = reused {
-        let id = preview.value.id.clone();
-        if renewed {
-            let expect = Expect::Revision(preview.revision);
-            batch = batch.put(Record::Preview(preview.value), expect);
-        }
-        id
-    } else {
-        app.data.require_free(app.config.min_free_disk_bytes)?;
-        let preview = new_preview(app, request, now).await?;
-        let id = preview.id.clone();
-        let job = PreviewJob {
-            project_id: preview.project_id,
-        };
-        batch = batch
-            .put(Record::Preview(preview), Expect::Absent)
-            .enqueue(job.into_new_job(id.clone())?);
-        id
+    let reused = found.and_then(|preview| reuse(app, preview, request, now));
+    let (id, batch) = match reused {
+        Some((preview, changed)) => again(preview, changed),
+        None => anew(app, request, now).await?,
     };
     let binding = Record::PreviewToken {
         digest: request.digest.to_owned(),
         preview: id.clone(),
     };
-    batch = batch.put(binding, Expect::Absent);
+    let mut batch = batch.put(binding, Expect::Absent);
     let mut replaced = replaced_by(app, request, &id).await?;
     if !replaced.is_empty() {
-        // What is under way may be the newer one, if the branch has moved since
-        // this request looked. From here on the store sees to it: it refuses
-        // the batch when another commit of the branch has been begun.
-        let now_there = resolve(app, request.project, &request.token.git_ref).await?;
-        if now_there.commit != request.resolved.commit {
-            return Err(Error::new(Code::Conflict, "the branch has moved meanwhile"));
-        }
+        has_not_moved(app, request).await?;
     }
     // What is built ahead gives way even here: it waits for quiet, and would be
     // interrupted by the next build of anybody.
@@ -147,6 +124,43 @@ async fn decide(app: &App, request: &Request<'_>) -> Result<JobId> {
     }
     nudge(app, &topic::preview(&id), "").await;
     Ok(id)
+}
+
+/// The batch that hands out a preview which is there already.
+fn again(preview: Versioned<Preview>, changed: bool) -> (JobId, Batch) {
+    let id = preview.value.id.clone();
+    let batch = Batch::new();
+    if !changed {
+        return (id, batch);
+    }
+    let expect = Expect::Revision(preview.revision);
+    (id, batch.put(Record::Preview(preview.value), expect))
+}
+
+/// The batch that begins a build.
+async fn anew(app: &App, request: &Request<'_>, now: Timestamp) -> Result<(JobId, Batch)> {
+    app.data.require_free(app.config.min_free_disk_bytes)?;
+    let preview = new_preview(app, request, now).await?;
+    let id = preview.id.clone();
+    let job = PreviewJob {
+        project_id: preview.project_id,
+    };
+    let batch = Batch::new()
+        .put(Record::Preview(preview), Expect::Absent)
+        .enqueue(job.into_new_job(id.clone())?);
+    Ok((id, batch))
+}
+
+/// What is under way may be the newer one, if the branch has moved since this
+/// request looked. From here on the store sees to it: it refuses the batch when
+/// another commit of the branch has been begun.
+async fn has_not_moved(app: &App, request: &Request<'_>) -> Result<()> {
+    let now_there = resolve(app, request.project, &request.token.git_ref).await?;
+    if now_there.commit == request.resolved.commit {
+        Ok(())
+    } else {
+        Err(Error::new(Code::Conflict, "the branch has moved meanwhile"))
+    }
 }
 
 /// The preview, if it answers this request too, and whether its row changes.
@@ -190,7 +204,7 @@ pub(super) async fn new_preview(
         ..PreviewFilter::default()
     };
     let recent = app.store.previews(&lately, &Page::first(10)).await?.items;
-    Ok(Preview {
+    Ok(Preview::queued(Asked {
         id: JobId::generate(app.random.as_ref()),
         project_id: token.project,
         requested_by: token.user,
@@ -200,19 +214,9 @@ pub(super) async fn new_preview(
         platform: token.platform,
         build_key: request.build_key.clone(),
         token: token.facts.clone(),
-        status: PreviewStatus::Queued,
-        stage: None,
-        percent: 0,
-        warm: None,
-        sandbox: None,
-        timed_out: false,
-        error: None,
-        bundle: None,
         estimated_seconds: estimate::seconds(token.platform, &recent),
         created_at: now,
-        started_at: None,
-        completed_at: None,
-    })
+    }))
 }
 
 /// The builds under way that this request makes pointless: of the same branch
