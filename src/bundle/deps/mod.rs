@@ -99,17 +99,35 @@ pub async fn provide(
             .log
             .note(format!("dependencies {short} ({version}) are cached"))
             .await;
+        // A set that is there never changes: others may restore it with us.
+        drop(held);
+        sets::restore(build, stores.transform, &install, &set).await?;
     } else {
-        fill(build, stores, &install, &key, &version, &set).await?;
+        let filled = fill(build, stores, &install, &key, &version, &set).await?;
+        sets::restore(build, stores.transform, &install, filled.path()).await?;
+        // This build need not wait for the disk; others do.
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(error) = filled.keep() {
+                tracing::warn!(error = %error.chain(), "dependencies could not be kept");
+            }
+            drop(held);
+        }));
     }
-    // A set that is there never changes: others may restore it with us.
-    drop(held);
-    sets::restore(build, stores.transform, &install, &set).await?;
     Ok(Dependencies {
         digest: key.digest,
         cached,
         manager: Some(install.manager),
     })
+}
+
+/// Waits until what [`provide`] has installed is kept for others, so that who
+/// comes after this build finds it.
+///
+/// # Errors
+/// `CANCELLED`.
+pub async fn settled(build: &Build, data: &DataDir, dependencies: &Dependencies) -> Result<()> {
+    let set = data.dependency_cache().join(&dependencies.digest);
+    lock::hold(&set, &build.cancel).await.map(drop)
 }
 
 /// The digest of the dependencies that [`provide`] would put in place; empty
@@ -200,7 +218,7 @@ fn toolchain_of(sandbox: &Sandbox) -> Result<Toolchain> {
         })
 }
 
-/// Installs, and moves the result into the cache.
+/// Installs, and moves the result beside the cache's sets.
 async fn fill(
     build: &Build,
     stores: Stores<'_>,
@@ -208,7 +226,7 @@ async fn fill(
     key: &Key,
     version: &str,
     set: &Path,
-) -> Result<()> {
+) -> Result<sets::Filled> {
     if install.lockfile.is_none() {
         build
             .log
@@ -234,7 +252,7 @@ async fn fill(
         install.root.clone(),
         set.to_owned(),
     );
-    blocking(move || sets::keep(&tree, &root, &contents, &set)).await
+    blocking(move || sets::Filled::from(&tree, &root, &contents, &set)).await
 }
 
 async fn run_install(

@@ -6,7 +6,8 @@
 //! preview_deps/<digest>/0, 1, ...               the node_modules folders
 //! ```
 //!
-//! A set is filled aside and renamed: one that is there is whole.
+//! A set is filled aside, and renamed once it is on the disk: one that is there is
+//! whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ const CONTENTS: &str = "contents.json";
 
 /// The name's beginning of a set in the making.
 const FILLING: &str = ".filling-";
+
+/// What is being tried, in errors.
+const KEEP: &str = "keep the installed dependencies";
 
 /// What a set was made with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,30 +91,50 @@ fn inside(tree: &Path, place: &Path) -> Result<()> {
     ))
 }
 
-/// Moves the folders of `contents` from below `root`, a folder of `tree`, into
-/// the set.
-pub(super) fn keep(tree: &Path, root: &Path, contents: &Contents, set: &Path) -> Result<()> {
-    let what = "keep the installed dependencies";
-    let cache = set.parent().unwrap_or(set);
-    make_dir(cache)?;
-    let aside = tempfile::Builder::new()
-        .prefix(FILLING)
-        .tempdir_in(cache)
-        .or_internal(what)?;
-    for (index, folder) in contents.folders.iter().enumerate() {
-        let place = aside.path().join(index.to_string());
-        inside(tree, &root.join(folder))?;
-        fs::rename(root.join(folder), &place).or_internal(what)?;
-        for name in SCRATCH.into_iter().chain([".cache"]) {
-            let _ = remove_tree(&place.join(name));
+/// A set that has no name yet; dropped, it is removed.
+pub(super) struct Filled {
+    aside: tempfile::TempDir,
+    set: PathBuf,
+}
+
+impl Filled {
+    /// Moves the folders of `contents` from below `root`, a folder of `tree`,
+    /// aside to become the set `set`.
+    pub(super) fn from(tree: &Path, root: &Path, contents: &Contents, set: &Path) -> Result<Self> {
+        let cache = set.parent().unwrap_or(set);
+        make_dir(cache)?;
+        let aside = tempfile::Builder::new()
+            .prefix(FILLING)
+            .tempdir_in(cache)
+            .or_internal(KEEP)?;
+        for (index, folder) in contents.folders.iter().enumerate() {
+            let place = aside.path().join(index.to_string());
+            inside(tree, &root.join(folder))?;
+            fs::rename(root.join(folder), &place).or_internal(KEEP)?;
+            for name in SCRATCH.into_iter().chain([".cache"]) {
+                let _ = remove_tree(&place.join(name));
+            }
+            links::protect(&place).or_internal(KEEP)?;
         }
-        links::protect(&place).or_internal(what)?;
+        let bytes = serde_json::to_vec_pretty(contents).or_internal(KEEP)?;
+        fs::write(aside.path().join(CONTENTS), bytes).or_internal(KEEP)?;
+        Ok(Self {
+            aside,
+            set: set.to_owned(),
+        })
     }
-    let bytes = serde_json::to_vec_pretty(contents).or_internal(what)?;
-    fs::write(aside.path().join(CONTENTS), bytes).or_internal(what)?;
-    links::sync_all(aside.path()).or_internal(what)?;
-    remove_tree(set).or_internal(what)?;
-    fs::rename(aside.keep(), set).or_internal(what)
+
+    /// Where it lies, for [`restore`].
+    pub(super) fn path(&self) -> &Path {
+        self.aside.path()
+    }
+
+    /// Gives it its name once the disk has it, which may take a second.
+    pub(super) fn keep(self) -> Result<()> {
+        links::sync_all(self.path()).or_internal(KEEP)?;
+        remove_tree(&self.set).or_internal(KEEP)?;
+        fs::rename(self.aside.keep(), &self.set).or_internal(KEEP)
+    }
 }
 
 /// Repeats the set into the checkout and covers it, read-only.

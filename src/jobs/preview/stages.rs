@@ -157,6 +157,7 @@ impl Stages<'_> {
             transform.forget_stamp(build.plan.platform);
             with_another_chance(error, warm && build.plan.kind != ProjectKind::Static)
         })?;
+        deps::settled(&build, &self.app.data, &dependencies).await?;
         let bundle = self.upload(&build, packed).await?;
         let preview = self.progress.preview();
         let shown = Shown {
