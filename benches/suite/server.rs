@@ -102,7 +102,7 @@ async fn enqueue(
     State(app): State<Arc<App>>,
     Json(work): Json<NewWork>,
 ) -> ApiResult<(StatusCode, Json<Added>)> {
-    let id = JobId::generate(app.random.as_ref());
+    let id = JobId::generate(app.random.as_ref(), app.clock.now());
     let job = new_job(id.clone(), work.kind, work.payload);
     app.store.commit(Batch::new().enqueue(job)).await?;
     Ok((StatusCode::CREATED, Json(Added { id })))

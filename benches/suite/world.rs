@@ -274,7 +274,7 @@ async fn fill(data: &Path, jobs: usize, project: ProjectId) -> Result<Vec<String
     // In the order of their keys every commit writes a few pages; as they come
     // it would write nearly all of them, a hundred times.
     let mut ids: Vec<_> = (0..jobs)
-        .map(|_| JobId::generate(app.random.as_ref()))
+        .map(|_| JobId::generate(app.random.as_ref(), app.clock.now()))
         .collect();
     ids.sort();
     for (index, together) in ids.chunks(TOGETHER).enumerate() {

@@ -1,4 +1,4 @@
-//! Identifiers. Users and projects count up; job ids cannot be guessed.
+//! Identifiers. Users and projects count up; job ids go by time and cannot be guessed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::clock::Random;
+use crate::clock::{Random, Timestamp};
 
 macro_rules! integer_id {
     ($name:ident, $doc:literal) => {
@@ -43,24 +43,34 @@ impl UserId {
     pub const SERVER: UserId = UserId(0);
 }
 
-/// A job: `job_` and 26 characters of Crockford's base32 in lower case
-/// (130 random bits), safe in a URL, a file name and a DNS label.
+/// A job: `job_` and 26 characters of Crockford's base32 in lower case, safe in
+/// a URL, a file name and a DNS label.
+///
+/// The first 9 are the time, so that ids that are made together lie together in
+/// an index: random ones would have each change of a job rewrite a page of its
+/// own. The other 17 are random (85 bits) and cannot be guessed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, example = "job_5r8k2m0c9x7v1n4b6z3q8w2e7t")]
 pub struct JobId(String);
 
 const PREFIX: &str = "job_";
-const RANDOM_CHARS: usize = 26;
+const CHARS: usize = TIME_CHARS + RANDOM_CHARS;
+/// 45 bits of milliseconds: a thousand years.
+const TIME_CHARS: usize = 9;
+const RANDOM_CHARS: usize = 17;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 impl JobId {
-    pub fn generate(random: &dyn Random) -> Self {
-        let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS);
+    pub fn generate(random: &dyn Random, now: Timestamp) -> Self {
+        let mut text = String::with_capacity(PREFIX.len() + CHARS);
         text.push_str(PREFIX);
-        for byte in random.bytes::<RANDOM_CHARS>() {
-            text.push(char::from(ALPHABET[usize::from(byte & 31)]));
+        let millis = now.as_millis();
+        for place in (0..TIME_CHARS).rev() {
+            let [.., lowest] = (millis >> (5 * place)).to_be_bytes();
+            text.push(digit(lowest));
         }
+        text.extend(random.bytes::<RANDOM_CHARS>().map(digit));
         Self(text)
     }
 
@@ -68,6 +78,11 @@ impl JobId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The digit of the lowest five bits.
+fn digit(bits: u8) -> char {
+    char::from(ALPHABET[usize::from(bits & 31)])
 }
 
 impl fmt::Display for JobId {
@@ -86,7 +101,7 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, BadJobId> {
         let tail = text.strip_prefix(PREFIX).ok_or(BadJobId)?;
-        if tail.len() == RANDOM_CHARS && tail.bytes().all(|b| ALPHABET.contains(&b)) {
+        if tail.len() == CHARS && tail.bytes().all(|b| ALPHABET.contains(&b)) {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadJobId)
@@ -105,5 +120,24 @@ impl TryFrom<String> for JobId {
 impl From<JobId> for String {
     fn from(id: JobId) -> String {
         id.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemEntropy;
+
+    #[test]
+    fn ids_go_by_time_and_differ() {
+        let random = SystemEntropy::new();
+        let times = [0, 1, 31, 32, 1_800_000_000_000, 1_800_000_000_001];
+        let ids = times.map(|at| JobId::generate(&random, Timestamp::from_millis(at)));
+        assert!(ids.is_sorted());
+        for id in &ids {
+            assert_eq!(id.as_str().parse::<JobId>().unwrap(), *id);
+        }
+        let now = Timestamp::from_secs(1_800_000_000);
+        assert_ne!(JobId::generate(&random, now), JobId::generate(&random, now));
     }
 }

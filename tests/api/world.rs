@@ -145,7 +145,7 @@ pub(crate) async fn preview(
 ) -> JobId {
     let app = &server.app;
     let now = app.clock.now();
-    let id = JobId::generate(app.random.as_ref());
+    let id = JobId::generate(app.random.as_ref(), app.clock.now());
     let job = PreviewJob {
         project_id: project,
     };
@@ -215,7 +215,7 @@ pub(crate) async fn preview(
 
 /// A queued job that fetches the project's repository.
 pub(crate) async fn sync_job(server: &TestServer, project: ProjectId) -> JobId {
-    let id = JobId::generate(server.app.random.as_ref());
+    let id = JobId::generate(server.app.random.as_ref(), server.app.clock.now());
     let job = SyncJob {
         project_id: project,
     };

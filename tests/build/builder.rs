@@ -131,7 +131,7 @@ impl Builder {
     ) -> JobId {
         let app = self.app();
         let now = app.clock.now();
-        let id = JobId::generate(&*app.random);
+        let id = JobId::generate(&*app.random, now);
         let preview = Preview::queued(Asked {
             id: id.clone(),
             project_id: project,

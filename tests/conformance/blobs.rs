@@ -79,7 +79,7 @@ run_for_every_adapter!(
 );
 
 pub(crate) fn key(project: i64) -> BlobKey {
-    let job = JobId::generate(&SystemEntropy::new());
+    let job = JobId::generate(&SystemEntropy::new(), hivesync::clock::Timestamp::default());
     BlobKey::bundle(ProjectId(project), &job)
 }
 
@@ -348,7 +348,10 @@ async fn a_blob_that_is_replaced_is_read_anew(port: &dyn Blobs, folder: &Path) {
 
 /// Two blobs of one job, which know nothing of each other.
 async fn bytecode_lies_beside_its_bundle(port: &dyn Blobs, folder: &Path) {
-    let (project, job) = (ProjectId(1), JobId::generate(&SystemEntropy::new()));
+    let (project, job) = (
+        ProjectId(1),
+        JobId::generate(&SystemEntropy::new(), hivesync::clock::Timestamp::default()),
+    );
     let keys = BlobKind::ALL.map(|kind| BlobKey::of(kind, project, &job));
     let contents: [&[u8]; 2] = [b"the bundle", b"the bytecode"];
     for (key, content) in keys.iter().zip(contents) {

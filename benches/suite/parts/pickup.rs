@@ -64,7 +64,7 @@ async fn our_waits() -> Result<Vec<f64>> {
     for _ in 0..JOBS {
         // The worker goes back to waiting.
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let id = JobId::generate(app.random.as_ref());
+        let id = JobId::generate(app.random.as_ref(), app.clock.now());
         let job = new_job(id, "preview".into(), "{}".into());
         let added = Instant::now();
         app.store.commit(Batch::new().enqueue(job)).await?;

@@ -110,7 +110,7 @@ async fn inside_the_process() -> Result<f64> {
         producers.spawn(async move {
             let request = claim_request(format!("worker-{number}"));
             while take_one(&left) {
-                let id = JobId::generate(app.random.as_ref());
+                let id = JobId::generate(app.random.as_ref(), app.clock.now());
                 let job = new_job(id, "preview".into(), PAYLOAD.into());
                 app.store.commit(Batch::new().enqueue(job)).await?;
                 let (claim, _) = app.queue.claim(&request).await?.ok_or("no job")?;

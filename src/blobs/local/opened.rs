@@ -122,7 +122,10 @@ mod tests {
     use crate::domain::{JobId, ProjectId};
 
     fn key() -> BlobKey {
-        BlobKey::bundle(ProjectId(7), &JobId::generate(&SystemEntropy::new()))
+        BlobKey::bundle(
+            ProjectId(7),
+            &JobId::generate(&SystemEntropy::new(), crate::clock::Timestamp::default()),
+        )
     }
 
     /// A bundle in `files` files.

@@ -34,7 +34,7 @@ impl Shelf for Earlier {
 
 fn facts() -> Facts {
     Facts {
-        job_id: JobId::generate(&SystemEntropy::new()),
+        job_id: JobId::generate(&SystemEntropy::new(), Timestamp::default()),
         project_id: ProjectId(7),
         commit: "c".repeat(40),
         platform: Platform::Ios,

@@ -48,7 +48,7 @@ pub(super) fn issue(app: &App, user: UserId) -> Result<(Session, String)> {
 
 /// 26 random characters, of the same making as a job's id.
 fn session_id(app: &App) -> String {
-    JobId::generate(app.random.as_ref()).as_str()["job_".len()..].to_owned()
+    JobId::generate(app.random.as_ref(), app.clock.now()).as_str()["job_".len()..].to_owned()
 }
 
 /// Starts a session for an account whose password has just been checked.

@@ -41,7 +41,7 @@ pub fn job(app: &App, preview: &Preview, bundle: &Bundle) -> Result<Option<NewJo
             preview.branch.as_ref().unwrap_or(&preview.commit)
         ),
     };
-    let id = JobId::generate(app.random.as_ref());
+    let id = JobId::generate(app.random.as_ref(), app.clock.now());
     compile.into_new_job(id).map(Some)
 }
 

@@ -205,7 +205,7 @@ pub(super) async fn new_preview(
     };
     let recent = app.store.previews(&lately, &Page::first(10)).await?.items;
     Ok(Preview::queued(Asked {
-        id: JobId::generate(app.random.as_ref()),
+        id: JobId::generate(app.random.as_ref(), now),
         project_id: token.project,
         requested_by: token.user,
         git_ref: token.git_ref.clone(),

@@ -41,7 +41,7 @@ pub fn job(app: &App, project: ProjectId) -> Result<Option<NewJob>> {
         project_id: project,
         platform: None,
     };
-    let id = JobId::generate(app.random.as_ref());
+    let id = JobId::generate(app.random.as_ref(), app.clock.now());
     look.into_new_job(id).map(Some)
 }
 
@@ -73,7 +73,7 @@ pub async fn plan(app: &App, project: ProjectId) -> Result<Batch> {
             project_id: project,
             platform: Some(platform),
         };
-        let id = JobId::generate(app.random.as_ref());
+        let id = JobId::generate(app.random.as_ref(), app.clock.now());
         batch = batch.enqueue(build.into_new_job(id)?);
     }
     Ok(batch)

@@ -186,7 +186,7 @@ pub async fn delete(app: &App, actor: &Actor, id: ProjectId) -> Result<()> {
 }
 
 fn purge(app: &App, project_id: ProjectId) -> Result<NewJob> {
-    PurgeJob { project_id }.into_new_job(JobId::generate(app.random.as_ref()))
+    PurgeJob { project_id }.into_new_job(JobId::generate(app.random.as_ref(), app.clock.now()))
 }
 
 fn busy() -> Error {

@@ -36,7 +36,7 @@ pub async fn request(app: &App, actor: &Actor, project: ProjectId) -> Result<Job
     let job = SyncJob {
         project_id: project,
     };
-    let job = job.into_new_job(JobId::generate(app.random.as_ref()))?;
+    let job = job.into_new_job(JobId::generate(app.random.as_ref(), app.clock.now()))?;
     let mut queued = app.store.commit(Batch::new().enqueue(job)).await?;
     queued
         .pop()

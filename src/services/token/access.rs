@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn an_access_token_opens_its_own_job_only() {
         let (a, b) = (
-            JobId::generate(&SystemEntropy::new()),
-            JobId::generate(&SystemEntropy::new()),
+            JobId::generate(&SystemEntropy::new(), crate::clock::Timestamp::default()),
+            JobId::generate(&SystemEntropy::new(), crate::clock::Timestamp::default()),
         );
         let secret = Secret::new("0123456789abcdef0123456789abcdef");
         let text = access(&secret, &a);

@@ -234,8 +234,9 @@ impl<'txn> QueueTables<'txn> {
 
     /// Stops a running job; answers what it is now.
     pub(super) fn stop(&mut self, id: &JobId, how: Stop, now: Timestamp) -> Result<Job, Halt> {
-        let newer = self.queued_with_key(&self.get_known(id)?.job)?;
-        let job = self.change(id, |placed| {
+        let placed = self.get_known(id)?;
+        let newer = self.queued_with_key(&placed.job)?;
+        let job = self.change_row(placed, |placed| {
             placed.due = !matches!(how, Stop::Failed { .. });
             transition::stop(&mut placed.job, how, newer.as_ref(), now);
             placed.due |= placed.job.run_at <= now;
@@ -251,7 +252,16 @@ impl<'txn> QueueTables<'txn> {
         id: &JobId,
         step: impl FnOnce(&mut PlacedJob),
     ) -> Result<Job, Halt> {
-        let mut placed = self.get_known(id)?;
+        let placed = self.get_known(id)?;
+        self.change_row(placed, step)
+    }
+
+    /// The same to a row that was just read.
+    fn change_row(
+        &mut self,
+        mut placed: PlacedJob,
+        step: impl FnOnce(&mut PlacedJob),
+    ) -> Result<Job, Halt> {
         self.unindex(&placed)?;
         step(&mut placed);
         self.index(&placed)?;

@@ -59,7 +59,7 @@ async fn begin(world: &World, platform: Platform) -> (Claim, bool) {
         platform: Some(platform),
     };
     let job = build
-        .into_new_job(JobId::generate(&*app.random))
+        .into_new_job(JobId::generate(&*app.random, app.clock.now()))
         .expect("a job");
     app.store
         .commit(Batch::new().enqueue(job))

@@ -180,7 +180,10 @@ mod tests {
 
     #[test]
     fn a_job_id_makes_the_round_trip_through_a_label() {
-        let id = JobId::generate(&crate::clock::SystemEntropy::new());
+        let id = JobId::generate(
+            &crate::clock::SystemEntropy::new(),
+            crate::clock::Timestamp::default(),
+        );
         let label = id.as_str().replacen('_', "-", 1);
         assert_eq!(job_of(&label), Some(id.clone()));
         assert_eq!(job_of(&label.to_ascii_uppercase()), Some(id));
