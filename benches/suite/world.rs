@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hivesync::app::App;
@@ -12,6 +12,7 @@ use hivesync::clock::{SystemClock, SystemEntropy, Timestamp};
 use hivesync::domain::preview::{Bundle, Platform, Preview, PreviewStatus, TokenFacts};
 use hivesync::domain::project::ProjectKind;
 use hivesync::domain::{JobId, ProjectId, UserId};
+use hivesync::net::tls;
 use hivesync::store::{Batch, Expect, Record};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -206,8 +207,7 @@ impl Accepted {
 }
 
 fn client() -> Result<reqwest::Client> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    tls::choose_provider();
     Ok(reqwest::Client::builder().no_proxy().build()?)
 }
 

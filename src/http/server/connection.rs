@@ -18,11 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::Limits;
-use super::answer::Answer;
-use super::asked::Asked;
-use super::crowd::Seat;
 use super::io::{Notes, Patient};
+use super::per_address::ConnectionPermit;
 use super::pulse::Stopped;
+use super::request_body::RequestBody;
+use super::response_body::ResponseBody;
 use crate::error::Code;
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
@@ -132,7 +132,7 @@ impl Protocol {
         &self,
         stream: S,
         peer: Option<SocketAddr>,
-        seat: Seat,
+        permit: ConnectionPermit,
         router: Router,
         life: &Lifecycle,
     ) where
@@ -145,17 +145,17 @@ impl Protocol {
         let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            let request = request.map(|body| Asked::new(body, unread.clone(), pace));
-            let answer = Answer::to(&request, &requests);
-            let turn = seat.turn();
-            let response = turn.map(|turn| (router.clone().oneshot(request), turn));
+            let request = request.map(|body| RequestBody::new(body, unread.clone(), pace));
+            let answer = ResponseBody::to(&request, &requests);
+            let running = permit.request();
+            let response = running.map(|running| (router.clone().oneshot(request), running));
             async move {
-                let Some((response, turn)) = response else {
+                let Some((response, running)) = response else {
                     let refusal = Refusal::TooMany.response();
                     return Ok::<_, Infallible>(refusal.map(|body| answer.of(body, None)));
                 };
                 let response = response.await?;
-                Ok(response.map(|body| answer.of(body, Some(turn))))
+                Ok(response.map(|body| answer.of(body, Some(running))))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));

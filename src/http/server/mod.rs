@@ -3,29 +3,30 @@
 //! Our own loop instead of `axum::serve`, which lets half-sent headers hang
 //! and takes any number of connections.
 
-mod answer;
-mod asked;
 mod connection;
-mod crowd;
 mod io;
 pub mod listen;
+mod per_address;
 mod pulse;
+mod request_body;
+mod response_body;
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use ipnet::IpNet;
 use rustix::io::Errno;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
 use connection::{Protocol, Refusal};
-use crowd::Crowd;
 use listen::Listener;
+use per_address::{ConnectionPermit, PerAddress};
 
 /// How long and how much a server bears with its clients.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ pub async fn serve<L: Listener>(
 ) -> Result<()> {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
-    let crowd = Crowd::new(limits.per_address, Arc::clone(&limits.trusted));
+    let addresses = PerAddress::new(limits.per_address, Arc::clone(&limits.trusted));
     let stall = limits.stall;
     let protocol = Arc::new(Protocol::new(limits));
     let connections = TaskTracker::new();
@@ -127,17 +128,12 @@ pub async fn serve<L: Listener>(
                 continue;
             }
         };
-        let seated = match (crowd.seat(peer), Arc::clone(&slots).try_acquire_owned()) {
-            (None, _) => Err(Refusal::TooMany),
-            (_, Err(_)) => Err(Refusal::Full),
-            (Some(seat), Ok(slot)) => Ok((seat, slot)),
-        };
-        match seated {
-            Ok((seat, slot)) => {
+        match admit(&addresses, &slots, peer) {
+            Ok((permit, slot)) => {
                 let (protocol, router, life) =
                     (Arc::clone(&protocol), router.clone(), life.clone());
                 connections.spawn(async move {
-                    protocol.converse(stream, peer, seat, router, &life).await;
+                    protocol.converse(stream, peer, permit, router, &life).await;
                     drop(slot);
                 });
             }
@@ -157,6 +153,17 @@ pub async fn serve<L: Listener>(
     connections.close();
     connections.wait().await;
     Ok(())
+}
+
+/// A place for a connection from `peer`, or why it has none.
+fn admit(
+    addresses: &Arc<PerAddress>,
+    slots: &Arc<Semaphore>,
+    peer: Option<SocketAddr>,
+) -> Result<(ConnectionPermit, OwnedSemaphorePermit), Refusal> {
+    let permit = addresses.connection(peer).ok_or(Refusal::TooMany)?;
+    let slot = Arc::clone(slots).try_acquire_owned();
+    slot.map(|slot| (permit, slot)).map_err(|_| Refusal::Full)
 }
 
 /// Goes on after what concerns one connection only, pauses when the machine is

@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
 use hyper::{Request, Version};
 
-use super::crowd::Turn;
+use super::per_address::RequestPermit;
 use super::pulse::{Pulse, Running, Taker};
 
 /// Bytes of a piece on HTTP/2, its usual frame. As much of each answer may lie
@@ -26,7 +26,7 @@ pub(super) struct Pending {
     taker: Option<Taker>,
 }
 
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     body: Body,
     /// What the body has given and nobody has asked for yet.
     rest: Bytes,
@@ -34,10 +34,10 @@ pub(super) struct Answer {
     #[expect(dead_code, reason = "held for its drop")]
     running: Running,
     #[expect(dead_code, reason = "held for its drop")]
-    turn: Option<Turn>,
+    permit: Option<RequestPermit>,
 }
 
-impl Answer {
+impl ResponseBody {
     /// The answer to be of a request that begins.
     pub(super) fn to<B>(request: &Request<B>, pulse: &Pulse) -> Pending {
         let shared = request.version() == Version::HTTP_2;
@@ -69,21 +69,21 @@ impl Answer {
 }
 
 impl Pending {
-    pub(super) fn of(self, body: Body, turn: Option<Turn>) -> Answer {
+    pub(super) fn of(self, body: Body, permit: Option<RequestPermit>) -> ResponseBody {
         if let Some(taker) = &self.taker {
             taker.waited_for();
         }
-        Answer {
+        ResponseBody {
             body,
             rest: Bytes::new(),
             taker: self.taker,
             running: self.running,
-            turn,
+            permit,
         }
     }
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

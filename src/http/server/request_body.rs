@@ -14,7 +14,7 @@ use super::Pace;
 use super::io::Unread;
 
 /// A body, which tells the stream when it is dropped unread.
-pub(super) struct Asked {
+pub(super) struct RequestBody {
     body: Incoming,
     unread: Unread,
     pace: Pace,
@@ -33,7 +33,7 @@ struct Waiting {
 #[error("the client sends too slowly")]
 struct TooSlow;
 
-impl Asked {
+impl RequestBody {
     pub(super) fn new(body: Incoming, unread: Unread, pace: Pace) -> Self {
         Self {
             body,
@@ -53,7 +53,7 @@ impl Asked {
     }
 }
 
-impl hyper::body::Body for Asked {
+impl hyper::body::Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -90,7 +90,7 @@ impl hyper::body::Body for Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         if !hyper::body::Body::is_end_stream(&self.body) {
             self.unread.note();
