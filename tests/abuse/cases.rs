@@ -10,8 +10,8 @@ const TABLE: &str = include_str!("main.rs");
 
 /// What stands in the place of a code: nothing is answered, or the answer is
 /// the protocol's own.
-const ENDINGS: [&str; 9] = [
-    "200", "400", "431", "closed", "cut", "its row", "left out", "not run", "refused",
+const ENDINGS: [&str; 10] = [
+    "200", "400", "431", "closed", "cut", "its row", "left out", "not run", "refused", "synced",
 ];
 
 struct Row<'a> {
