@@ -39,7 +39,7 @@
 //! | `.git` in a tree, a tree that multiplies | abuse/git/contents.rs | a_tree_with_a_git_folder_in_it_is_not_fetched | SOURCE_UNAVAILABLE |
 //! | a tree that multiplies, a server that hangs, a repository too large | abuse/git/limits.rs | a_tree_that_multiplies_is_not_checked_out | SOURCE_UNAVAILABLE |
 //! | | abuse/git/limits.rs | a_server_that_hangs_is_given_up | SOURCE_UNAVAILABLE |
-//! | ... while others wait | api/project_sources/linked.rs | a_server_that_hangs_keeps_no_other_waiting | synced |
+//! | ... while others wait | api/project_sources/linked.rs | a_server_that_hangs_keeps_no_other_waiting | 200 |
 //! | | abuse/git/limits.rs | a_repository_that_is_too_large_is_given_up | SOURCE_UNAVAILABLE |
 //! | a commit that does not fit the memory, endless branches, a crowd of readers | abuse/git/limits.rs | a_commit_of_any_size_is_not_held_in_memory | PAYLOAD_TOO_LARGE |
 //! | | abuse/git/limits.rs | more_branches_than_anybody_has_are_given_up | SOURCE_UNAVAILABLE |
