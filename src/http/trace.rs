@@ -62,7 +62,7 @@ pub(super) async fn errors(request: Request, next: Next) -> Response {
     let response = if has_one_host(&request) {
         next.run(request).await
     } else {
-        let message = "the request names two hosts; send one Host header";
+        let message = "the request names no host, or two; send one Host header";
         error::ApiError(Error::new(Code::BadRequest, message)).into_response()
     };
     let response = error::finish(response, trace_id.as_ref().map_or("", |id| &id.0));
@@ -76,13 +76,14 @@ fn has_one_host(request: &Request) -> bool {
     let (first, second) = (hosts.next(), hosts.next());
     // HTTP/1.1 has the host twice in requests to proxies, and it is the first
     // that counts (section 3.2.2).
-    let agree = match (request.version(), request.uri().authority(), first) {
+    let fits = match (request.version(), request.uri().authority(), first) {
         (Version::HTTP_2, Some(authority), Some(host)) => host
             .as_bytes()
             .eq_ignore_ascii_case(authority.as_str().as_bytes()),
+        (Version::HTTP_11, _, None) => false,
         _ => true,
     };
-    second.is_none() && agree
+    second.is_none() && fits
 }
 
 /// The caller's id, if it is one that cannot spoil a log, else our own.

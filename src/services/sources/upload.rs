@@ -16,6 +16,10 @@ use crate::services::auth::Actor;
 use crate::services::previews::warm_up;
 use crate::services::projects::{Need, open};
 
+/// How many bytes of a body are taken before the free space is looked at again:
+/// a body may name no length, and others come at the same time.
+const LOOK_EVERY: u64 = 16 << 20;
+
 /// Takes an archive and makes it the newest commit of branch `upload`. Its kind
 /// is seen from its first bytes.
 ///
@@ -61,7 +65,8 @@ where
         .await
         .or_internal("make a temporary file")?
         .map_err(no_room)?;
-    let file = receive(file, body, limit).await?;
+    let room = || app.data.require_free(app.config.min_free_disk_bytes);
+    let file = receive(file, body, limit, room).await?;
     let imported = app
         .repos
         .import_archive(project, file, app.clock.now())
@@ -80,11 +85,12 @@ where
     Ok(imported)
 }
 
-/// The whole body as a file, rewound.
+/// The whole body as a file, rewound; `room` is asked as it grows.
 async fn receive<E>(
     file: std::fs::File,
     body: impl Stream<Item = Result<Bytes, E>> + Send,
     limit: u64,
+    room: impl Fn() -> Result<()>,
 ) -> Result<std::fs::File>
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -97,9 +103,13 @@ where
             Code::BadRequest,
             "read the upload to its end; send it again",
         )?;
+        let before = received;
         received += chunk.len() as u64;
         if received > limit {
             return Err(too_large(limit));
+        }
+        if received / LOOK_EVERY > before / LOOK_EVERY {
+            room()?;
         }
         file.write_all(&chunk).await.map_err(no_room)?;
     }
@@ -128,4 +138,36 @@ fn no_room(cause: std::io::Error) -> Error {
         "the upload could not be stored; the server's disk may be full",
     )
     .caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Error as IoError;
+
+    use futures::stream;
+
+    use super::*;
+
+    fn body(pieces: usize) -> impl Stream<Item = Result<Bytes, IoError>> + Send {
+        let piece = Bytes::from(vec![7; 1 << 20]);
+        stream::iter((0..pieces).map(move |_| Ok(piece.clone())))
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_ends_where_the_room_does() {
+        let looks = Cell::new(0);
+        let room = || {
+            looks.set(looks.get() + 1);
+            if looks.get() < 3 {
+                return Ok(());
+            }
+            Err(Error::new(Code::StorageFull, "no more room"))
+        };
+        let file = || tempfile::tempfile().unwrap();
+        let all = receive(file(), body(33), u64::MAX, room).await.unwrap();
+        assert_eq!(all.metadata().unwrap().len(), 33 << 20);
+        let refused = receive(file(), body(33), u64::MAX, room).await;
+        assert_eq!(refused.unwrap_err().code, Code::StorageFull);
+    }
 }
