@@ -71,9 +71,11 @@ struct Looks {
     folders: Folders,
     /// Free bytes of the disk at the start.
     free: u64,
-    /// What had been written before.
-    before: Option<u64>,
-    /// Shared memory of the machine at the start.
+    /// The most that a look has found free and written together: the build moves
+    /// bytes from the one to the other, and others only add to it.
+    room: u64,
+    /// The least shared memory that the machine has had meanwhile: what others
+    /// give back must not hide what the build takes.
     shared: u64,
     written: Option<Written>,
     /// The most processes and threads that a look has found.
@@ -119,7 +121,7 @@ impl Cell {
             group: None,
             free: folders.free(),
             folders,
-            before: None,
+            room: 0,
             shared: hidden::shared_memory(),
             written: None,
             most: 0,
@@ -285,16 +287,17 @@ impl Looks {
     }
 
     /// Nothing, where the kernel counts it and needs no bound.
-    fn hidden_memory(&self) -> u64 {
+    fn hidden_memory(&mut self) -> u64 {
         if self.group.is_some() {
             return 0;
         }
-        let shared = if self.hidden.shared {
-            hidden::shared_memory().saturating_sub(self.shared)
+        let shared = hidden::shared_memory();
+        self.shared = self.shared.min(shared);
+        if self.hidden.shared {
+            self.hidden.memory + (shared - self.shared)
         } else {
-            0
-        };
-        self.hidden.memory + shared
+            self.hidden.memory
+        }
     }
 
     fn disk(&mut self) -> Option<Breach> {
@@ -338,12 +341,14 @@ impl Looks {
     }
 
     /// What may lie in deleted files of an unknown size, which are no larger
-    /// than what the disk has lost since the start and nothing else explains.
+    /// than what the disk has lost and nothing else explains.
     fn unseen(&mut self, seen: u64, free: u64) -> u64 {
-        let before = *self.before.get_or_insert(seen);
-        let lost = self.free.saturating_sub(free);
-        let unexplained = lost.saturating_sub(seen.saturating_sub(before));
-        unexplained.min(self.hidden.mapped * self.limits.file_bytes)
+        if self.room == 0 {
+            self.room = self.free.saturating_add(seen);
+        }
+        let now = free.saturating_add(seen);
+        self.room = self.room.max(now);
+        (self.room - now).min(self.hidden.mapped * self.limits.file_bytes)
     }
 
     fn look_back(&mut self, success: bool) -> Option<Breach> {
