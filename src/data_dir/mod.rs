@@ -175,6 +175,21 @@ impl DataDir {
         self.root.join("cache/private").join(project.to_string())
     }
 
+    /// What is kept for builds: of each project what its builds write, and the
+    /// sets of dependencies that they share. As many as are there.
+    #[must_use]
+    pub fn build_caches(&self) -> Vec<PathBuf> {
+        let cache = self.root.join("cache");
+        ["transform", "private", "preview_deps"]
+            .into_iter()
+            .filter_map(|name| fs::read_dir(cache.join(name)).ok())
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect()
+    }
+
     /// What the bundlers of one project keep between builds.
     #[must_use]
     pub fn transform_cache(&self, project: ProjectId) -> PathBuf {

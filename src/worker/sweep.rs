@@ -15,6 +15,9 @@ use crate::domain::job::JobState;
 /// Before the first claim: a build that is taken up again makes its folder
 /// anew.
 pub(super) async fn sweep(app: &App) {
+    let (sandbox, data) = (app.sandbox.clone(), app.data.clone());
+    let taken = tokio::task::spawn_blocking(move || sandbox.take_back(data.build_caches()));
+    let _ = taken.await;
     let mut left = Vec::new();
     for (path, job) in job_folders(app).await {
         if !is_running(app, &job).await {

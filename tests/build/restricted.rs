@@ -13,6 +13,33 @@ async fn restricted() -> Builder {
     Builder::with(|config| config.builds.sandbox = SandboxChoice::Restricted).await
 }
 
+/// Whoever installs bubblewrap later has caches that other users have filled.
+#[tokio::test(flavor = "multi_thread")]
+async fn caches_are_kept_when_the_level_changes() {
+    let builder = restricted().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let tree = |text: &str| {
+        Tree::script(&format!(
+            "umask 077; d=\"$TMPDIR/metro-cache/x\"; mkdir -p \"$d\" && echo {text} >> \"$d/y\" && \
+             mkdir dist && cp \"$d/y\" dist/index.html"
+        ))
+    };
+    let one = builder.build(project, &tree("one"), Platform::Web).await;
+    assert_eq!(one.text("dist/index.html"), "one\n", "{}", one.log);
+
+    let levels = [SandboxChoice::Isolated, SandboxChoice::Restricted];
+    let mut data = builder.stop_and_keep().await;
+    let mut all = vec!["one"];
+    for (level, text) in levels.into_iter().zip(["two", "three"]) {
+        let builder = Builder::resume_at(level, data).await;
+        let built = builder.build(project, &tree(text), Platform::Web).await;
+        all.push(text);
+        let lines = format!("{}\n", all.join("\n"));
+        assert_eq!(built.text("dist/index.html"), lines, "{}", built.log);
+        data = builder.stop_and_keep().await;
+    }
+}
+
 /// Says on the page what was reached of the list, each with its name.
 const REACH: &str = r#"
 const fs = require('fs'), net = require('net'), cp = require('child_process');

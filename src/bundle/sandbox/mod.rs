@@ -112,6 +112,28 @@ impl Sandbox {
         self.inner.level
     }
 
+    /// Takes the caches `folders` back from the users of builds, if at this level
+    /// builds have none: it was another when they were filled. Blocking.
+    pub fn take_back(&self, folders: impl IntoIterator<Item = PathBuf>) {
+        if self.inner.users.is_none() || self.level() == Some(SandboxLevel::Restricted) {
+            return;
+        }
+        for folder in folders {
+            match users::take_back(&folder) {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(
+                    folder = %folder.display(),
+                    "a cache that was filled at another sandbox level is taken back"
+                ),
+                Err(error) => tracing::warn!(
+                    folder = %folder.display(), %error,
+                    "a cache that was filled at another sandbox level could not be taken back; \
+                     builds may fail until it is removed"
+                ),
+            }
+        }
+    }
+
     /// What one build may use up.
     #[must_use]
     pub fn limits(&self) -> BuildLimits {

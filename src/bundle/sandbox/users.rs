@@ -104,6 +104,29 @@ impl Users {
     }
 }
 
+/// Makes ours again what builds have been given at another level: where builds
+/// are root's own processes in a namespace, such files are nobody's. Answers
+/// whether there was anything. Blocking.
+pub(super) fn take_back(folder: &Path) -> io::Result<bool> {
+    let given = |path: &Path| {
+        let meta = fs::symlink_metadata(path);
+        meta.is_ok_and(|meta| (FIRST..=LAST).contains(&meta.uid()))
+    };
+    // What is given is given with all that it holds, from here on or from the
+    // next folder on.
+    let inside = fs::read_dir(folder)?.flatten();
+    if !given(folder) && !inside.into_iter().any(|entry| given(&entry.path())) {
+        return Ok(false);
+    }
+    walk(folder, &[], &|dir, name, stat| {
+        if (FIRST..=LAST).contains(&stat.st_uid) {
+            own(dir, name, 0, 0)?;
+        }
+        Ok(())
+    })?;
+    Ok(true)
+}
+
 impl Tenant {
     /// Gives the user what `mounts` say. Blocking.
     pub(super) fn receive(&self, mounts: &[Mount]) -> io::Result<()> {
