@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::deps;
 use super::detect::Plan;
 use super::log::BuildLog;
 use super::sandbox::{Access, Cell, Command, Diverted, Ended, Output, Sandbox};
@@ -127,6 +128,10 @@ impl Workbench {
             ("npm_config_audit", "false"),
             ("npm_config_fund", "false"),
             ("npm_config_update_notifier", "false"),
+            // From a second on and no longer than ten: its own minutes of
+            // silence would pass for a build that hangs.
+            ("npm_config_fetch_retry_mintimeout", "1000"),
+            ("npm_config_fetch_retry_maxtimeout", "10000"),
         ] {
             cell.env(name, value);
         }
@@ -234,8 +239,11 @@ impl Build {
 
     /// Runs the bundler to its success.
     pub async fn run_bundler(&self, command: &Command) -> Result<()> {
-        let hint = "the bundle stage of the build log shows the error";
-        self.run(command, Output::Log, Code::PreviewBuildFailed, hint)
+        let mut hint = "the bundle stage of the build log shows the error".to_owned();
+        if let Some(script) = deps::unrun_script(&self.plan) {
+            hint = format!("{hint}; if it misses something, the `{script}` script was not run");
+        }
+        self.run(command, Output::Log, Code::PreviewBuildFailed, &hint)
             .await
             .map(drop)
     }

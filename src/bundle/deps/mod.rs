@@ -282,9 +282,11 @@ async fn run_install(
     let command = Command::new(words[0], &install.root).args(&words[1..]);
     let hint = if install.lockfile.is_some() {
         "the log shows why; if package.json and the lockfile disagree, install on your machine \
-         and commit the lockfile"
+         and commit the lockfile; if it is a certificate, the operator names its authority with \
+         `cafile=` in the file of BUILD_NPMRC"
     } else {
-        "the log shows why"
+        "the log shows why; if it is a certificate, the operator names its authority with \
+         `cafile=` in the file of BUILD_NPMRC"
     };
     let result = installing
         .run(&command, Output::Log, Code::MissingDependencies, hint)
@@ -297,7 +299,7 @@ async fn run_install(
 }
 
 /// The app's own install script that is left out, if it has one.
-fn unrun_script(plan: &Plan) -> Option<&'static str> {
+pub(super) fn unrun_script(plan: &Plan) -> Option<&'static str> {
     let scripts = plan.manifest.as_ref()?.json().get("scripts")?;
     ["preinstall", "install", "postinstall", "prepare"]
         .into_iter()
