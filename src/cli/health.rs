@@ -49,10 +49,14 @@ pub fn run(args: &HealthArgs) -> ExitCode {
 
 /// Looking must not make a data folder where there is none.
 async fn look() -> Result<Health> {
-    if !operator::has_data()? {
+    if let Some(root) = operator::without_data()? {
         return Err(Error::new(
             Code::DependencyFailure,
-            "no server has run on this data folder yet; start one with: hivesync serve",
+            format!(
+                "no server has run on the data folder {} yet; start one with: hivesync serve, or \
+                 set DATA_DIR to the folder of the one you mean",
+                root.display()
+            ),
         ));
     }
     operator::ask(Command::Health).await

@@ -1,7 +1,7 @@
 //! Asking as the operator: the running server over its Unix socket, or, when
 //! none runs, the stores themselves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::client::ErrorBody;
+use super::output::print_aside;
 use crate::app::App;
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::{Config, Report, Sources};
@@ -50,19 +51,21 @@ fn data_dir(sources: &Sources) -> Result<DataDir> {
         })
 }
 
-/// Whether a server has ever run on the configured data folder.
-pub fn has_data() -> Result<bool> {
+/// The configured data folder, if no server has ever run on it.
+pub fn without_data() -> Result<Option<PathBuf>> {
     let data = data_dir(&Sources::of_process()?)?;
-    data.db().try_exists().map_err(|e| {
+    let root = data.root().to_owned();
+    let found = data.db().try_exists().map_err(|e| {
         Error::new(
             Code::Forbidden,
             format!(
                 "cannot look into the data folder {}: {e}; run this as the user that the server \
                  runs as",
-                data.root().display()
+                root.display()
             ),
         )
-    })
+    })?;
+    Ok((!found).then_some(root))
 }
 
 async fn connect(sources: &Sources) -> Result<Option<UnixStream>> {
@@ -120,7 +123,38 @@ async fn exchange(stream: UnixStream, command: &Command) -> Result<serde_json::V
 
 async fn here(sources: &Sources, command: Command) -> Result<serde_json::Value> {
     let random = Arc::new(SystemEntropy::new());
+    // It may be the wrong folder, and a link made there leads nowhere.
+    let new = without_data()?;
     let config = Config::load(sources, random.as_ref())?.config;
-    let app = App::start(config, Arc::new(SystemClock), random).await?;
+    let app = App::start(config, Arc::new(SystemClock), random)
+        .await
+        .map_err(|e| does_not_answer(e, sources))?;
+    if let Some(root) = new {
+        print_aside(format_args!(
+            "The data folder {} is new: no server has run on it yet. DATA_DIR names another.",
+            root.display()
+        ));
+    }
     operator::run(&app, command).await
+}
+
+/// Of a database that another process has although nobody listens at the
+/// socket: a server has it a little longer than that.
+fn does_not_answer(error: Error, sources: &Sources) -> Error {
+    let (Some(holder), Ok(data)) = (error.details.get("holder"), data_dir(sources)) else {
+        return error;
+    };
+    let who = match holder.as_u64() {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    };
+    Error::new(
+        error.code,
+        format!(
+            "{who} has the data folder {} and does not answer: a server that is starting or \
+             stopping right now, or another hivesync admin; try again in a moment, or look at the \
+             server's log",
+            data.root().display()
+        ),
+    )
 }

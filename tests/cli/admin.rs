@@ -33,8 +33,15 @@ async fn accounts_are_made_beside_a_running_server() {
 #[test]
 fn accounts_are_made_without_a_server() {
     let home = Home::new();
-    create_user(&home, "ada", "admin").expect(0);
-    create_user(&home, "ada", "user").expect(1);
+    let told = "is new: no server has run on it";
+    let made = create_user(&home, "ada", "admin").expect(0);
+    let folder = home.data().display().to_string();
+    assert!(
+        made.stderr.contains(told) && made.stderr.contains(&folder),
+        "it may be the wrong folder: {made:#?}"
+    );
+    let again = create_user(&home, "ada", "user").expect(1);
+    assert!(!again.stderr.contains(told), "{again:#?}");
     // The server that starts later knows them: no setup link is needed.
     let server = home.serve();
     assert!(

@@ -49,5 +49,10 @@ fn looking_makes_no_data_folder() {
     let home = Home::new();
     let ran = home.run(&["health", "--json"]).expect(2);
     assert_eq!(ran.json()["status"], "fail");
+    let folder = home.data().display().to_string();
+    assert!(
+        ran.stdout.contains(&folder),
+        "which was looked for: {ran:?}"
+    );
     assert!(!home.data().exists());
 }

@@ -40,6 +40,14 @@ fn a_request_under_way_is_finished() {
             break;
         }
     }
+    // The operator's socket goes with the addresses, the database does not.
+    let socket = home.data().join("run/hivesync.sock");
+    while socket.exists() {
+        std::thread::yield_now();
+    }
+    let health = home.run(&["health"]).expect(2);
+    let why = "does not answer: a server that is starting or stopping";
+    assert!(health.stderr.contains(why), "{health:#?}");
     stream.write_all(body.as_bytes()).expect("written");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the answer");
