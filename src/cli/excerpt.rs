@@ -39,8 +39,11 @@ pub(super) fn of(log: &str) -> Vec<String> {
     };
     let cut = (begin + LINES - LAST).min(end);
     let mut chosen = shown(&stage[begin..cut]);
-    if cut < end {
-        chosen.push(format!("... {} more lines in the log", end - cut));
+    match end - cut {
+        0 => {}
+        // Takes no more room than to say that it is left out.
+        1 => chosen.push(stage[cut].clone()),
+        more => chosen.push(format!("... {more} more lines in the log")),
     }
     chosen.extend(shown(&stage[end..]));
     chosen
