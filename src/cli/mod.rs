@@ -18,6 +18,7 @@ pub mod operator;
 mod outcome;
 pub mod output;
 pub mod pack;
+mod platform;
 pub mod preview;
 mod project;
 pub mod qr;

@@ -16,6 +16,7 @@ use super::credentials::Credentials;
 use super::follow;
 use super::outcome::Outcome;
 use super::output::{print as tell, print_aside};
+use super::platform;
 use super::project::{self, Project, Wanted};
 use super::requested::Requested;
 use super::upload::Archive;
@@ -38,13 +39,13 @@ pub struct PreviewArgs {
     /// Address of the server; without it the one logged in to last
     #[arg(long, env = "HIVESYNC_SERVER")]
     server: Option<String>,
-    /// An API token, instead of `hivesync login`
+    /// A file with an API token, instead of `hivesync login`; `HIVESYNC_TOKEN` holds the token itself
     #[arg(long, env = "HIVESYNC_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Name or id of the project; made if there is none. Default: the folder's name
     #[arg(long)]
     project: Option<String>,
-    /// What to build for; several may be given. Default: ios, or web for a folder that is no app
+    /// What to build for; several may be given. Default: ios, or web for what is no app
     #[arg(long, value_delimiter = ',', value_parser = parse_platform)]
     platform: Vec<Platform>,
     /// Build this branch, tag or commit of the project instead of uploading
@@ -62,7 +63,7 @@ pub struct PreviewArgs {
     /// Print no QR codes
     #[arg(long)]
     no_qr: bool,
-    /// Print one JSON object, and nothing else, on standard output
+    /// Print one JSON object, and nothing else, on standard output; `error` is in it if nothing came of it
     #[arg(long)]
     json: bool,
 }
@@ -73,7 +74,18 @@ fn parse_platform(text: &str) -> std::result::Result<Platform, String> {
 
 /// Succeeds when every preview that was waited for does.
 pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
-    let client = connect(&args)?;
+    let ended = preview(&args).await;
+    if let Err(error) = &ended
+        && args.json
+    {
+        // Whoever reads the object learns of it there, too.
+        tell(json!({"error": {"code": error.code.as_str(), "message": error.message}}));
+    }
+    ended
+}
+
+async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
+    let client = connect(args)?;
     // First: nothing is made on the server for a folder that cannot be sent.
     let archive = match args.git_ref {
         None => Some(Archive::of(&args.path).await?),
@@ -85,15 +97,21 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
         make: archive.is_some(),
     };
     let project = project::find(&client, &wanted).await?;
-    let source = source(&client, &project, archive, &args).await?;
+    let source = source(&client, &project, archive, args).await?;
     let mut requested = Vec::new();
-    for platform in platforms(&project, &args) {
-        requested.push(request(&client, &project, &source, platform).await?);
+    for platform in platforms(&client, &project, args).await {
+        let preview = request(&client, &project, &source, platform).await;
+        requested.push(preview.map_err(|e| source.explain(e, &project))?);
     }
     if !args.no_wait {
-        let outcomes = match wait(&client, &requested, &args).await? {
+        let outcomes = match wait(&client, &requested, args).await? {
             Waited::Ended(outcomes) => outcomes,
-            Waited::Left(code) => return Ok(ExitCode::from(code)),
+            Waited::Left(code) => {
+                if args.json {
+                    print(args, &client, &project, &source.git_ref, &requested)?;
+                }
+                return Ok(ExitCode::from(code));
+            }
         };
         for (request, outcome) in requested.iter_mut().zip(outcomes) {
             request.outcome = Some(outcome);
@@ -111,7 +129,7 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
             request.saved_as = Some(request.save(&client, folder).await?);
         }
     }
-    print(&args, &client, &project, &source.git_ref, &requested)?;
+    print(args, &client, &project, &source.git_ref, &requested)?;
     Ok(if requested.iter().all(Requested::succeeded) {
         ExitCode::SUCCESS
     } else {
@@ -133,9 +151,47 @@ struct Source {
     git_ref: String,
     /// What the folder became, if it was uploaded.
     commit: Option<String>,
+    fetch: Fetch,
 }
 
-/// Uploads the folder, or brings the linked repository up to date.
+/// Whether the server has what the project's source has now.
+enum Fetch {
+    /// It was not asked for, or the caller may not.
+    None,
+    Done,
+    Failed(Error),
+}
+
+impl Source {
+    /// Why there is no such ref, of a server that does not know what was done
+    /// right before it was asked.
+    fn explain(&self, error: Error, project: &Project) -> Error {
+        if error.code != Code::RefNotFound {
+            return error;
+        }
+        let git_ref = &self.git_ref;
+        match &self.fetch {
+            Fetch::None => error,
+            Fetch::Failed(why) => Error::new(
+                why.code,
+                format!(
+                    "{} was not fetched, and the server has no {git_ref} of it from before: {}",
+                    project.name, why.message
+                ),
+            ),
+            Fetch::Done => Error::new(
+                error.code,
+                format!(
+                    "{} was fetched right now and has no branch, tag or commit {git_ref}; {}",
+                    project.name,
+                    project.refs_advice()
+                ),
+            ),
+        }
+    }
+}
+
+/// Uploads the folder, or brings the project's own source up to date.
 async fn source(
     client: &Client,
     project: &Project,
@@ -143,14 +199,18 @@ async fn source(
     args: &PreviewArgs,
 ) -> Result<Source> {
     let Some(archive) = archive else {
-        if project.is_linked() {
-            fetch(client, project, args).await;
-        }
+        let fetch = if project.is_fetched() {
+            fetch(client, project, args).await
+        } else {
+            Fetch::None
+        };
         return Ok(Source {
             git_ref: args.git_ref.clone().unwrap_or_default(),
             commit: None,
+            fetch,
         });
     };
+    project.require_upload()?;
     let upload = match archive.send(client, project.id).await {
         Ok(upload) => upload,
         Err(error) => {
@@ -170,16 +230,23 @@ async fn source(
     Ok(Source {
         git_ref: upload.git_ref,
         commit: Some(upload.commit),
+        fetch: Fetch::None,
     })
 }
 
-fn platforms(project: &Project, args: &PreviewArgs) -> Vec<Platform> {
+async fn platforms(client: &Client, project: &Project, args: &PreviewArgs) -> Vec<Platform> {
     if !args.platform.is_empty() {
-        return args.platform.clone();
+        let mut once = Vec::new();
+        for platform in &args.platform {
+            if !once.contains(platform) {
+                once.push(*platform);
+            }
+        }
+        return once;
     }
     let usual = match &args.git_ref {
-        Some(_) => Platform::Ios,
-        None => project.usual_platform(&args.path),
+        Some(git_ref) => platform::usual_of_ref(client, project, git_ref).await,
+        None => platform::usual_of_folder(&args.path, &project.config),
     };
     args.say(format_args!(
         "Building for {usual}; --platform chooses another."
@@ -239,16 +306,21 @@ async fn wait(client: &Client, requested: &[Requested], args: &PreviewArgs) -> R
     Ok(Waited::Left(code))
 }
 
-/// What was pushed before is still there when the repository cannot be
-/// reached, so that is told and no reason to stop.
-async fn fetch(client: &Client, project: &Project, args: &PreviewArgs) {
-    args.say(format_args!("Fetching the repository of {}.", project.name));
-    if let Err(e) = project.sync(client).await {
-        args.say(format_args!(
-            "warning[{}]: the repository was not fetched: {}",
-            e.code.as_str(),
-            e.message
-        ));
+/// What was fetched before is still there when the source cannot be reached,
+/// so that is told and no reason to stop.
+async fn fetch(client: &Client, project: &Project, args: &PreviewArgs) -> Fetch {
+    args.say(format_args!("Fetching the source of {}.", project.name));
+    match project.sync(client).await {
+        Ok(true) => Fetch::Done,
+        Ok(false) => Fetch::None,
+        Err(e) => {
+            args.say(format_args!(
+                "warning[{}]: the source was not fetched: {}",
+                e.code.as_str(),
+                e.message
+            ));
+            Fetch::Failed(e)
+        }
     }
 }
 

@@ -10,8 +10,6 @@ use serde_json::json;
 
 use super::client::Client;
 use super::pack::open_folder;
-use crate::bundle::detect::{Manifest, detect};
-use crate::domain::preview::Platform;
 use crate::domain::project::ProjectConfig;
 use crate::error::{Code, Error, Result};
 
@@ -33,7 +31,7 @@ pub(super) struct Project {
     pub(super) id: i64,
     pub(super) name: String,
     source: SourceAnswer,
-    config: ProjectConfig,
+    pub(super) config: ProjectConfig,
     /// Whether this command has made it.
     #[serde(skip)]
     made: bool,
@@ -51,9 +49,38 @@ struct List {
 }
 
 impl Project {
-    /// Whether its commits are fetched from a repository elsewhere.
-    pub(super) fn is_linked(&self) -> bool {
-        self.source.kind.as_deref() == Some("git")
+    /// Whether its commits are brought in when the server is asked to: from a
+    /// repository elsewhere or a folder on the server's machine.
+    pub(super) fn is_fetched(&self) -> bool {
+        matches!(self.source.kind.as_deref(), Some("git" | "local"))
+    }
+
+    /// # Errors
+    /// `CONFLICT` when its commits come from elsewhere.
+    pub(super) fn require_upload(&self) -> Result<()> {
+        let (source, example) = match self.source.kind.as_deref() {
+            Some("git") => ("a linked repository", "latest"),
+            Some("push") => ("what is pushed to it", "latest"),
+            Some("local") => ("a folder on the server's machine", "local"),
+            _ => return Ok(()),
+        };
+        Err(Error::new(
+            Code::Conflict,
+            format!(
+                "the commits of {} come from {source}, so this folder is not uploaded; say with \
+                 --ref what to build, such as --ref {example}, or name another project with \
+                 --project",
+                self.name
+            ),
+        ))
+    }
+
+    /// What to do about a ref that it has not.
+    pub(super) fn refs_advice(&self) -> &'static str {
+        match self.source.kind.as_deref() {
+            Some("local") => "a folder's files are built with --ref local",
+            _ => "check its spelling, and whether it was pushed",
+        }
     }
 
     /// Takes back what was made for nothing: no project of that name was there
@@ -66,26 +93,7 @@ impl Project {
         }
     }
 
-    /// What to build for when nobody says: an app for phones, unless `folder`
-    /// can only be shown in a browser.
-    pub(super) fn usual_platform(&self, folder: &Path) -> Platform {
-        let Ok(folder) = folder.canonicalize() else {
-            return Platform::Ios;
-        };
-        match detect(&folder, &self.config, Platform::Ios) {
-            Ok(_) => Platform::Ios,
-            Err(e) if e.code == Code::UnsupportedPlatform => Platform::Web,
-            // What is wrong with it, the build says.
-            Err(_) => match Manifest::read(&folder, &folder) {
-                Ok(Some(m)) if m.depends_on("expo") || m.depends_on("react-native") => {
-                    Platform::Ios
-                }
-                _ => Platform::Web,
-            },
-        }
-    }
-
-    /// Brings what was pushed since to the server, and waits for it. Answers
+    /// Brings what has changed since to the server, and waits for it. Answers
     /// false to those who may not: they build what is there.
     pub(super) async fn sync(&self, client: &Client) -> Result<bool> {
         #[derive(Deserialize)]

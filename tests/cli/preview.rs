@@ -237,8 +237,9 @@ async fn a_linked_repository_is_fetched_before_its_ref_is_built() {
 #[test]
 fn without_a_login_the_next_step_is_named() {
     let (home, server) = start();
-    let told = run(client(&home, &server, &["preview", "site"])).expect(1);
+    let told = run(client(&home, &server, &["preview", "site", "--json"])).expect(1);
     assert!(told.stderr.contains("hivesync login"), "{told:#?}");
+    assert_eq!(told.json()["error"]["code"], "UNAUTHENTICATED");
     let wrong = ["login", "--username", "ada", "--password-file", "-"];
     let refused = with_input(&mut client(&home, &server, &wrong), "not the password").expect(1);
     assert!(refused.stderr.contains("UNAUTHENTICATED"), "{refused:#?}");

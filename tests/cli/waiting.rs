@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
-use crate::preview::{client, login, start_with};
+use crate::preview::{client, login, run, start_with};
 use crate::process::{Home, Serving};
 
 /// A client whose words are read as it says them.
@@ -78,6 +78,17 @@ fn a_wait_begins_with_the_job_and_its_page_and_ends_in_time() {
     let why = rest.iter().any(|line| line.contains("--timeout"));
     assert!(why, "{rest:#?}");
     assert_eq!(ended.code(), Some(124));
+    server.stop();
+}
+
+#[test]
+fn a_program_reads_of_what_it_no_longer_waits_for() {
+    let (home, server) = start_with(&["serve", "--no-worker"]);
+    login(&home, &server).expect(0);
+    let arguments = ["preview", "site", "--json", "--timeout", "1"];
+    let told = run(client(&home, &server, &arguments)).expect(124).json();
+    let job = told["previews"][0]["job_id"].as_str();
+    assert!(job.is_some_and(|id| id.starts_with("job_")), "{told:#}");
     server.stop();
 }
 

@@ -56,6 +56,17 @@ pub fn detect(tree: &Path, settings: &ProjectConfig, platform: Platform) -> Resu
     }
 }
 
+/// The app's folder inside a tree of which at least [`CONFIG_FILE`] is there;
+/// empty where none is named.
+#[must_use]
+pub fn app_folder_in(tree: &Path, settings: &ProjectConfig) -> PathBuf {
+    let root = Merged::of(tree, settings)
+        .ok()
+        .and_then(|merged| merged.config.root);
+    root.and_then(|root| tree::relative(&root))
+        .unwrap_or_default()
+}
+
 fn plan(tree: &Path, config: ProjectConfig, platform: Platform) -> Result<Plan> {
     let root = app_folder(tree, config.root.as_deref())?;
     let manifest = Manifest::read(tree, &root)?;
