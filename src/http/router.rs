@@ -147,6 +147,7 @@ mod tests {
 
     async fn ask(router: &Router, path: &str) -> Response<Body> {
         let request = Request::get(path)
+            .header("host", "localhost")
             .header(ACCEPT_ENCODING, "gzip, br")
             .body(Body::empty())
             .expect("a request");
