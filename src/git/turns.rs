@@ -2,16 +2,18 @@
 //! may start as many as they can send requests.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::domain::ProjectId;
 use crate::error::{Context, Error, Result};
 
 /// Looks at a time. More would not be faster, only larger.
 const AT_ONCE: usize = 8;
+/// Looks into one repository at a time, so that slow ones leave turns to others.
+const OF_PROJECT: usize = 3;
 /// Looks into one repository that may be asked for at a time; the next one is
 /// told to come back. Many people behind many pages stay far below.
 const PER_PROJECT: usize = 64;
@@ -20,13 +22,31 @@ const PER_PROJECT: usize = 64;
 #[derive(Debug)]
 pub(super) struct Turns {
     running: Semaphore,
-    asked: Mutex<HashMap<ProjectId, usize>>,
+    asked: Mutex<HashMap<ProjectId, Line>>,
+}
+
+/// Those who look into one repository, or wait for it.
+#[derive(Debug)]
+struct Line {
+    count: usize,
+    running: Arc<Semaphore>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            running: Arc::new(Semaphore::new(OF_PROJECT)),
+        }
+    }
 }
 
 /// A turn, until it is dropped.
 pub(super) struct Look<'a> {
     #[expect(dead_code, reason = "held for its drop")]
     running: SemaphorePermit<'a>,
+    #[expect(dead_code, reason = "held for its drop")]
+    in_line: OwnedSemaphorePermit,
     #[expect(dead_code, reason = "held for its drop")]
     asked: Asked<'a>,
 }
@@ -35,6 +55,7 @@ pub(super) struct Look<'a> {
 struct Asked<'a> {
     turns: &'a Turns,
     project: ProjectId,
+    line: Arc<Semaphore>,
 }
 
 impl Default for Turns {
@@ -53,27 +74,31 @@ impl Turns {
     /// `RATE_LIMIT_EXCEEDED` when too many wait for it already.
     pub(super) async fn look(&self, project: ProjectId) -> Result<Look<'_>> {
         let asked = self.ask(project)?;
-        let running = self.running.acquire().await;
+        let what = "wait to look into a repository";
+        let in_line = Arc::clone(&asked.line).acquire_owned().await;
+        let in_line = in_line.or_internal(what)?;
         Ok(Look {
-            running: running.or_internal("wait to look into a repository")?,
+            running: self.running.acquire().await.or_internal(what)?,
+            in_line,
             asked,
         })
     }
 
     fn ask(&self, project: ProjectId) -> Result<Asked<'_>> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = asked.entry(project).or_default();
-        if *count >= PER_PROJECT {
+        let line = asked.entry(project).or_default();
+        if line.count >= PER_PROJECT {
             return Err(Error::rate_limited(
                 Duration::from_secs(1),
                 "too many requests look into this project's repository at this moment; try again \
                  in 1 s",
             ));
         }
-        *count += 1;
+        line.count += 1;
         Ok(Asked {
             turns: self,
             project,
+            line: Arc::clone(&line.running),
         })
     }
 }
@@ -85,9 +110,9 @@ impl Drop for Asked<'_> {
             .asked
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = asked.get_mut(&self.project) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(line) = asked.get_mut(&self.project) {
+            line.count -= 1;
+            if line.count == 0 {
                 asked.remove(&self.project);
             }
         }
@@ -106,11 +131,12 @@ mod tests {
         let turns = Turns::default();
         let (one, other) = (ProjectId(1), ProjectId(2));
         let look = |project| turns.look(project).now_or_never();
-        let looking: Vec<_> = (0..AT_ONCE).map(|_| look(one)).collect();
+        let looking: Vec<_> = (0..OF_PROJECT).map(|_| look(one)).collect();
         assert!(looking.iter().all(|look| matches!(look, Some(Ok(_)))));
-        assert!(look(other).is_none(), "it waits");
+        assert!(look(one).is_none(), "it waits");
+        assert!(matches!(look(other), Some(Ok(_))), "others do not");
 
-        let waiting: Vec<_> = (AT_ONCE..PER_PROJECT).map(|_| turns.ask(one)).collect();
+        let waiting: Vec<_> = (OF_PROJECT..PER_PROJECT).map(|_| turns.ask(one)).collect();
         assert!(waiting.iter().all(Result::is_ok));
         let refused = look(one).expect("at once").err().expect("refused");
         assert_eq!(refused.code, Code::RateLimitExceeded);

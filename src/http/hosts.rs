@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
+use axum::http::header::HOST;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::Url;
@@ -25,8 +26,12 @@ pub(super) async fn only_known(
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let host = request_host(&app, &parts);
-    if host.is_none_or(|host| is_known(&app, &host)) {
+    let passes = match request_host(&app, &parts) {
+        Some(host) => is_known(&app, &host),
+        // What is no name of a host is none of ours.
+        None => !parts.headers.contains_key(HOST) && parts.uri.authority().is_none(),
+    };
+    if passes {
         return next.run(Request::from_parts(parts, body)).await;
     }
     ApiError(Error::new(

@@ -193,11 +193,14 @@ async fn a_website_does_not_reach_a_developers_server_by_its_own_name() {
     for (mode, status) in [(true, 403), (false, 200)] {
         let setup = Setup::new().config(|config| config.server.local_dev_mode = mode);
         let server = setup.start().await;
-        let ask = |host: &'static str| {
+        let ask = |host: &str| {
             let request = server.client.get(server.url("/livez"));
             Answer::of(request.header("host", host))
         };
-        assert_eq!(ask("evil.example:4000").await.status, status);
+        let long = format!("{}evil.example:4000", "a.".repeat(120));
+        for evil in ["evil.example:4000", "a!b.evil.example", &long] {
+            assert_eq!(ask(evil).await.status, status, "{evil}");
+        }
         assert_eq!(ask("localhost:4000").await.status, 200);
         server.stop().await;
     }

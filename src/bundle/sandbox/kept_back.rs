@@ -33,8 +33,16 @@ pub(super) fn around(path: PathBuf, hidden: &[PathBuf]) -> Vec<PathBuf> {
         return vec![path];
     }
     let below = fs::read_dir(&real).into_iter().flatten().flatten();
+    // A link that leads to something hidden, or around it, is not shown: what it
+    // leads to is, in its own place.
+    let leads_there = |path: &Path| {
+        let real = path.canonicalize().unwrap_or_default();
+        path.is_symlink() && hidden.iter().any(|file| file.starts_with(&real))
+    };
     below
-        .flat_map(|entry| around(entry.path(), hidden))
+        .map(|entry| entry.path())
+        .filter(|path| !leads_there(path))
+        .flat_map(|path| around(path, hidden))
         .collect()
 }
 
@@ -52,6 +60,7 @@ mod tests {
         for file in ["etc/npmrc", "etc/profile"] {
             fs::write(root.join(file), "").unwrap();
         }
+        std::os::unix::fs::symlink(".", root.join("self")).unwrap();
         let hidden = files(std::slice::from_ref(&root));
         assert!(hidden.contains(&root.join("etc/npmrc")), "{hidden:?}");
         let mut shown = around(root.clone(), &hidden);

@@ -46,7 +46,7 @@ pub(super) fn issue(app: &App, user: UserId) -> Result<(Session, String)> {
     Ok((session, token))
 }
 
-/// 26 random characters, of the same making as a job's id.
+/// 26 characters, of the same making as a job's id: the time, and 85 random bits.
 fn session_id(app: &App) -> String {
     JobId::generate(app.random.as_ref(), app.clock.now()).as_str()["job_".len()..].to_owned()
 }

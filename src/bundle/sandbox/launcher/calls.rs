@@ -152,6 +152,9 @@ const NAMESPACES: [i32; 7] = [
 /// Of `fcntl`; the same on every architecture.
 const F_SETSIG: i32 = 10;
 
+/// Of `close_range`.
+const CLOSE_RANGE_UNSHARE: i32 = 2;
+
 /// TIOCSTI and TIOCLINUX, which type for whoever sits at the terminal.
 const TERMINAL: [u64; 2] = [0x5412, 0x541c];
 
@@ -198,6 +201,10 @@ impl Calls {
         let own_files = SeccompCmpOp::MaskedEq(thread | files);
         cloned.push(vec![argument(0, own_files, thread)?]);
         add(libc::SYS_clone, cloned)?;
+        // The same for the thread that calls.
+        let own_files = number(CLOSE_RANGE_UNSHARE);
+        let unshares = argument(2, SeccompCmpOp::MaskedEq(own_files), own_files)?;
+        add(libc::SYS_close_range, vec![vec![unshares]])?;
         let mut terminal = Vec::new();
         for command in TERMINAL {
             terminal.push(vec![argument(1, SeccompCmpOp::Eq, command)?]);

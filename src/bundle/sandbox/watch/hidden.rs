@@ -10,7 +10,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -25,6 +25,9 @@ pub(super) const FREE_SOCKETS: u64 = 256;
 const FREE_DESCRIPTORS: u64 = 16 << 10;
 /// An open file, with what the kernel keeps behind it.
 const DESCRIPTOR: u64 = 4096;
+/// What the kernel keeps of a mapping is less, but to be told of each takes time.
+const FREE_MAPPINGS: u64 = 256 << 10;
+const MAPPING: u64 = 4096;
 /// Pages that a pipe holds at most, as long as it is not enlarged.
 const PIPE_PAGES: u64 = 16;
 
@@ -58,6 +61,7 @@ pub(super) enum Sockets {
 struct Search {
     hidden: Hidden,
     descriptors: u64,
+    mappings: u64,
     deleted: HashSet<(u64, u64)>,
     mapped: HashSet<(u64, u64)>,
     pipes: HashSet<(u64, u64)>,
@@ -70,7 +74,7 @@ pub(super) fn held_by(family: &Family, sockets: Sockets, enough: u64) -> Hidden 
     let mut search = Search::default();
     for member in family.members() {
         search.descriptors(member.id, member.is_ours);
-        search.mappings(member.id);
+        search.mappings(member.id, enough);
         if search.memory(0) > enough {
             break;
         }
@@ -117,12 +121,22 @@ impl Search {
         }
     }
 
-    fn mappings(&mut self, id: i32) {
-        let maps = fs::read(format!("/proc/{id}/maps")).unwrap_or_default();
-        let lines = maps.split(|byte| *byte == b'\n');
-        // Names are free: a file that only seems deleted costs who calls it so.
-        for line in lines.filter(|line| line.ends_with(b" (deleted)")) {
-            let line = String::from_utf8_lossy(line);
+    fn mappings(&mut self, id: i32, enough: u64) {
+        let Ok(maps) = fs::File::open(format!("/proc/{id}/maps")) else {
+            return;
+        };
+        // A line at a time: a build may have them as many and as long as it likes.
+        let lines = BufReader::new(maps).split(b'\n').map_while(Result::ok);
+        for line in lines {
+            self.mappings += 1;
+            if self.memory(0) > enough {
+                return;
+            }
+            // Names are free: a file that only seems deleted costs who calls it so.
+            if !line.ends_with(b" (deleted)") {
+                continue;
+            }
+            let line = String::from_utf8_lossy(&line);
             let Some(mapping) = Mapping::of(&line) else {
                 continue;
             };
@@ -157,6 +171,7 @@ impl Search {
             + network
             + over(self.pipes.len(), FREE_PIPES) * pipe
             + self.descriptors.saturating_sub(FREE_DESCRIPTORS) * DESCRIPTOR
+            + self.mappings.saturating_sub(FREE_MAPPINGS) * MAPPING
     }
 
     fn end(self, network: &Network) -> Hidden {
@@ -220,7 +235,6 @@ pub(super) fn shared_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
     use rustix::process::Pid;

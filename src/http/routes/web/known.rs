@@ -63,15 +63,27 @@ fn find(path: &Path) -> Option<Option<Arc<Insertions>>> {
     lock().files.get(path).cloned()
 }
 
-/// Begins anew when there are too many: searching again is cheap for a few.
+/// Makes room where there are too many, whichever go: searching again is cheap
+/// for a few.
 fn keep(path: PathBuf, found: Option<Arc<Insertions>>) {
     let mut known = lock();
     let places = found.as_ref().map_or(0, |found| found.len());
-    if known.files.len() >= FILES || known.places + places > PLACES {
-        *known = Known::default();
+    known.remove(&path);
+    while known.files.len() >= FILES || known.places + places > PLACES {
+        let Some(any) = known.files.keys().next().cloned() else {
+            break;
+        };
+        known.remove(&any);
     }
     known.places += places;
     known.files.insert(path, found);
+}
+
+impl Known {
+    fn remove(&mut self, path: &Path) {
+        let found = self.files.remove(path).flatten();
+        self.places -= found.map_or(0, |found| found.len());
+    }
 }
 
 fn lock() -> MutexGuard<'static, Known> {
