@@ -130,6 +130,9 @@ impl Engines {
     /// checked when the configuration was read: they are the embedded ones.
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
+        // Where the kernel does not say, it is always the same.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        data.doubt_caches(boot.trim())?;
         let database = data.db().join("hivesync.redb");
         data.insist_on(&database)?;
         let store = Arc::new(RedbStore::open(&database, Arc::clone(clock))?);

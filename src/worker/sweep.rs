@@ -30,6 +30,8 @@ pub(super) async fn sweep(app: &App) {
     // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
     left.extend(bundlers.exists().then_some(bundlers));
+    let doubted = app.data.doubted();
+    left.extend(doubted.exists().then_some(doubted));
     if left.is_empty() {
         return;
     }

@@ -130,11 +130,15 @@ impl Stages<'_> {
             Warm::Absent => None,
         };
         let built = Box::pin(self.cold(project, level)).await;
+        // Whoever is not to blame keeps its place, and whoever is makes room for
+        // the next.
         Self::judge(suspect, &built);
-        built
+        let (bundle, shown) = built?;
+        start::begin(self.app, shown);
+        Ok(bundle)
     }
 
-    async fn cold(&mut self, project: Project, level: SandboxLevel) -> Result<Bundle> {
+    async fn cold(&mut self, project: Project, level: SandboxLevel) -> Result<(Bundle, Shown)> {
         let (bench, plan) = self.checkout(&project).await?;
         let transform = TransformCache::open(&self.app.data.transform_cache(project.id))?;
         let mut build = self.prepare(bench, plan, level)?;
@@ -169,8 +173,7 @@ impl Stages<'_> {
             key,
             digests,
         };
-        start::begin(self.app, shown);
-        Ok(bundle)
+        Ok((bundle, shown))
     }
 
     async fn project(&self) -> Result<Project> {

@@ -80,8 +80,13 @@ impl Line {
         let now = unit.now();
         for claim in &self.returning {
             unit.begin_checks();
+            let job = match unit.job(&claim.job) {
+                // Nobody can give it back; its lease runs out.
+                Err(Halt::Record(_)) => continue,
+                job => job?,
+            };
             // It may have been cancelled meanwhile.
-            if transition::check_claim(unit.job(&claim.job)?.as_ref(), claim).is_ok() {
+            if transition::check_claim(job.as_ref(), claim).is_ok() {
                 unit.begin_writes();
                 let job = unit.queue()?.stop(&claim.job, Stop::Released, now)?;
                 unit.end_orphaned_previews(&[job], now)?;

@@ -207,6 +207,7 @@ async fn the_operators_files_are_closed(level: SandboxChoice) {
     let mut shown = log.lines().filter_map(|line| line.strip_prefix("shown: "));
     let refused = |text: &str| text.contains("ermission denied") || text.contains("No such file");
     assert!(shown.all(refused), "{log}");
+    assert!(!log.contains("for-the-operator"), "{log}");
     server.stop();
 }
 

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Linked, link, site, sync_once, upload, work};
-use crate::common::{Setup, TestServer};
+use crate::common::{DEADLINE, Setup, TestServer};
 use crate::git_server::GitServer;
 
 #[tokio::test]
@@ -91,7 +91,10 @@ async fn a_server_that_hangs_keeps_no_other_waiting() {
 
     let path = asked(&quick).await;
     // A round trip each time: the server does something meanwhile.
-    while server.get(&path, &ada.token).await.expect(200)["synced_at"].is_null() {}
+    let synced =
+        async { while server.get(&path, &ada.token).await.expect(200)["synced_at"].is_null() {} };
+    let synced = tokio::time::timeout(DEADLINE, synced).await;
+    synced.expect("the other server's repository is fetched");
     // The slow fetch is not waited for.
     server.app.lifecycle.halt();
     server.stop().await;
