@@ -161,7 +161,8 @@ impl Canaries {
     }
 }
 
-/// The command lines of this machine's processes that name `marker`.
+/// The command lines of this machine's processes that name `marker`, which is
+/// part of no other test's.
 pub(super) fn alive(marker: &str) -> Vec<String> {
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     entries

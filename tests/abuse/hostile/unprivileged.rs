@@ -148,12 +148,12 @@ async fn is_cancelled(server: &Unprivileged, marker: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restricted_builds_are_bounded() {
-    is_bounded(Restricted, "hive-plain-restricted").await;
+    is_bounded(Restricted, "hive-plain-restricted-using-up").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn isolated_builds_are_bounded() {
-    is_bounded(Isolated, "hive-plain-isolated").await;
+    is_bounded(Isolated, "hive-plain-isolated-using-up").await;
 }
 
 async fn what_is_hidden_is_bounded(level: SandboxChoice, marker: &str) {
