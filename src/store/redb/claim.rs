@@ -4,6 +4,7 @@
 
 use redb::ReadableTable;
 
+use super::codec::PlacedJob;
 use super::errors::Halt;
 use super::jobs::{QueueTables, inconsistent, parse_id};
 use super::unit::Unit;
@@ -17,6 +18,11 @@ impl Unit<'_> {
     /// Puts back and moves up what is due, then takes the next job.
     pub(super) fn claim(&mut self, request: &ClaimRequest) -> Result<Option<(Claim, Job)>, Halt> {
         self.settle_due()?;
+        self.take(request)
+    }
+
+    /// Takes the next job of those that are ready.
+    pub(super) fn take(&mut self, request: &ClaimRequest) -> Result<Option<(Claim, Job)>, Halt> {
         let now = self.now();
         let claimed = self.queue()?.take(request, now)?;
         // Nothing refuses a claim, so it may find out late that it has written.
@@ -29,6 +35,9 @@ impl Unit<'_> {
     /// Puts back the jobs whose lease has ended, and makes those ready whose
     /// time has come.
     pub(super) fn settle_due(&mut self) -> Result<(), Halt> {
+        if !self.is_due() {
+            return Ok(());
+        }
         let now = self.now();
         let expired = self.queue()?.expire(now, Some(now))?;
         let promoted = self.queue()?.promote(now)?;
@@ -40,6 +49,13 @@ impl Unit<'_> {
 }
 
 impl QueueTables<'_> {
+    /// The job of a claim that is held.
+    pub(super) fn held(&self, claim: &Claim) -> Result<PlacedJob, Halt> {
+        let placed = self.get(&claim.job)?;
+        transition::check_claim(placed.as_ref().map(|placed| &placed.job), claim)?;
+        placed.ok_or_else(|| inconsistent("a claim is held on no job"))
+    }
+
     fn take(
         &mut self,
         request: &ClaimRequest,

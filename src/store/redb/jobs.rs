@@ -235,6 +235,16 @@ impl<'txn> QueueTables<'txn> {
     /// Stops a running job; answers what it is now.
     pub(super) fn stop(&mut self, id: &JobId, how: Stop, now: Timestamp) -> Result<Job, Halt> {
         let placed = self.get_known(id)?;
+        self.stop_row(placed, how, now)
+    }
+
+    /// The same to a row that was just read.
+    pub(super) fn stop_row(
+        &mut self,
+        placed: PlacedJob,
+        how: Stop,
+        now: Timestamp,
+    ) -> Result<Job, Halt> {
         let newer = self.queued_with_key(&placed.job)?;
         let job = self.change_row(placed, |placed| {
             placed.due = !matches!(how, Stop::Failed { .. });

@@ -73,6 +73,11 @@ impl Line {
         self.waiting.push(waiter);
     }
 
+    /// Whether there are claims to give back.
+    pub(super) fn owes(&self) -> bool {
+        !self.returns.lock().is_empty()
+    }
+
     /// Gives back what did not arrive. To be called before the operations of a
     /// group.
     pub(super) fn give_back(&mut self, unit: &mut Unit<'_>) -> Result<(), Halt> {
@@ -102,9 +107,9 @@ impl Line {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        if unit.is_due() {
-            unit.settle_due()?;
-        }
+        // Once, before anybody: those who were looked after already would miss
+        // what becomes claimable between two of them.
+        unit.settle_due()?;
         let mut in_vain: Option<&ClaimRequest> = None;
         for waiter in &mut self.waiting {
             let asked = in_vain.is_some_and(|request| waiter.asks_like(request));
@@ -113,7 +118,7 @@ impl Line {
                 continue;
             }
             waiter.new = false;
-            waiter.claimed = unit.claim(&waiter.request)?;
+            waiter.claimed = unit.take(&waiter.request)?;
             if waiter.claimed.is_none() {
                 in_vain = Some(&waiter.request);
             }

@@ -108,4 +108,7 @@ fn read<T>(file: &File, work: impl FnOnce(&ReadTransaction) -> Result<T, Halt>) 
 mod faults_tests;
 
 #[cfg(test)]
+mod line_tests;
+
+#[cfg(test)]
 mod power_tests;

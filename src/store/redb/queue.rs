@@ -44,7 +44,7 @@ impl JobQueue for RedbStore {
         self.writer
             .run(move |unit| {
                 let now = unit.now();
-                transition::check_claim(unit.job(&claim.job)?.as_ref(), &claim)?;
+                unit.queue()?.held(&claim)?;
                 unit.begin_writes();
                 unit.queue()?.renew(&claim.job, lease, now)
             })
@@ -125,10 +125,10 @@ impl RedbStore {
         self.writer
             .run(move |unit| {
                 let now = unit.now();
-                transition::check_claim(unit.job(&claim.job)?.as_ref(), &claim)?;
+                let placed = unit.queue()?.held(&claim)?;
                 unit.check(&batch, Some(&claim.job))?;
                 unit.begin_writes();
-                let job = unit.queue()?.stop(&claim.job, how, now)?;
+                let job = unit.queue()?.stop_row(placed, how, now)?;
                 unit.apply(batch, now)?;
                 Ok(job.state)
             })

@@ -57,7 +57,8 @@ impl<'txn> Unit<'txn> {
         self.signals.found_nothing(queues, glance);
     }
 
-    /// Whether the next delayed job or lease is due, as of the last commit.
+    /// Whether the next delayed job or lease is due, as of the last commit. What
+    /// the group adds is ready at once or due after it.
     pub(super) fn is_due(&self) -> bool {
         self.signals.is_due()
     }
