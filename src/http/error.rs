@@ -151,11 +151,7 @@ pub(super) async fn method_not_allowed() -> ApiError {
 }
 
 /// Answers for a handler that panicked.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that CatchPanicLayer asks for"
-)]
-pub(super) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
+pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Response {
     let what = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -11,6 +11,7 @@ pub mod headers;
 mod hosts;
 pub mod openapi;
 pub mod operator;
+mod outcome;
 pub mod pages;
 pub mod router;
 pub mod routes;

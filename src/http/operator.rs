@@ -3,15 +3,14 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::post;
 use serde_json::Value;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::AppState;
 use super::error::{self, ApiResult};
 use super::extract::Json;
-use super::trace;
+use super::outcome::OutcomeLayer;
+use super::trace::TraceLayer;
 use crate::services::operator::{self, Command};
 
 /// Where commands are posted.
@@ -23,9 +22,8 @@ pub fn router(app: AppState) -> Router {
         .route(PATH, post(run))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn(trace::errors))
-        .layer(from_fn_with_state(app.clone(), trace::layer))
+        .layer(OutcomeLayer)
+        .layer(TraceLayer(app.clone()))
         .with_state(app)
 }
 

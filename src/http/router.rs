@@ -2,16 +2,17 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::AppState;
 use super::openapi::Document;
+use super::outcome::OutcomeLayer;
 use super::routes::{auth, health, members, previews, projects, setup, sources, users, web};
-use super::{error, headers, hosts, openapi, pages, trace};
+use super::trace::TraceLayer;
+use super::{error, headers, hosts, openapi, pages};
 
 /// Routes below `/api/v1`.
 fn api() -> OpenApiRouter<AppState> {
@@ -58,7 +59,7 @@ pub fn router(app: AppState) -> Router {
 }
 
 /// Puts the layers around routes. From the outside in: trace, access log and
-/// security headers, CORS, compression, the bodies of errors, panics, the
+/// security headers, CORS, compression, panics and the bodies of errors, the
 /// names of local dev mode, web previews by host.
 ///
 /// All of them in one stack: each [`Router::layer`] would put another box
@@ -68,11 +69,10 @@ pub fn surround(routes: Router<AppState>, app: AppState) -> Router {
     let preview_hosts = app.config.previews.host.is_some();
     let local = app.config.server.local_dev_mode;
     let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(app.clone(), trace::layer))
+        .layer(TraceLayer(app.clone()))
         .option_layer(cors)
         .layer(headers::compression())
-        .layer(from_fn(trace::errors))
-        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(OutcomeLayer)
         .option_layer(local.then(|| from_fn_with_state(app.clone(), hosts::only_known)))
         .option_layer(preview_hosts.then(|| from_fn_with_state(app.clone(), web::by_host)))
         // Handlers limit their own bodies: an upload is larger than a login.

@@ -1,89 +1,124 @@
-//! Around every request: a trace id, the access log, the headers of every
-//! answer, and the error's body.
+//! Around every request: a trace id, the access log and the headers of every
+//! answer.
 //!
 //! The raw address is never logged, because tokens live in paths and queries:
 //! the log has the matched route.
+//!
+//! A service of its own and not a function of axum's `from_fn`: that would put
+//! the services within it, and what they answer, into boxes for every request.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Version};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::response::Response;
 use data_encoding::HEXLOWER;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
 use tracing::Instrument;
+use tracing::instrument::Instrumented;
 
-use super::{AppState, error, headers};
+use super::{AppState, headers};
 use crate::clock::Random;
-use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The request's trace id, on its way from [`layer`] to [`errors`].
+/// The request's trace id, among its extensions.
 #[derive(Clone, Debug)]
-struct TraceId(String);
+pub(super) struct TraceId(pub(super) String);
 
-/// The middleware.
-pub(super) async fn layer(
-    State(app): State<AppState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let trace_id = trace_id(request.headers(), app.random.as_ref());
-    request.extensions_mut().insert(TraceId(trace_id.clone()));
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = tracing::info_span!("request", trace_id);
-    let started = Instant::now();
+#[derive(Clone)]
+pub(super) struct TraceLayer(pub(super) AppState);
 
-    async move {
-        let mut response = next.run(request).await;
-        headers::secure(&mut response, &app.config.server);
-        if let Ok(value) = HeaderValue::from_str(&trace_id) {
+impl<S> Layer<S> for TraceLayer {
+    type Service = Traced<S>;
+
+    fn layer(&self, inner: S) -> Traced<S> {
+        Traced {
+            inner,
+            app: self.0.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Traced<S> {
+    inner: S,
+    app: AppState,
+}
+
+impl<S, B> Service<Request> for Traced<S>
+where
+    S: Service<Request, Response = Response<B>, Error = Infallible>,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let trace_id = trace_id(request.headers(), self.app.random.as_ref());
+        request.extensions_mut().insert(TraceId(trace_id.clone()));
+        let method = request.method().clone();
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let span = tracing::info_span!("request", trace_id);
+        let started = Instant::now();
+        let answer = span.in_scope(|| self.inner.call(request));
+        Answering {
+            answer: answer.instrument(span),
+            app: self.app.clone(),
+            trace_id,
+            method,
+            route,
+            started,
+        }
+    }
+}
+
+pin_project! {
+    /// A request under way.
+    pub(super) struct Answering<F> {
+        #[pin]
+        answer: Instrumented<F>,
+        app: AppState,
+        trace_id: String,
+        method: Method,
+        route: Option<MatchedPath>,
+        started: Instant,
+    }
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let Ok(mut response) = ready!(this.answer.as_mut().poll(context));
+        headers::secure(&mut response, &this.app.config.server);
+        if let Ok(value) = HeaderValue::from_str(this.trace_id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        tracing::info!(
-            method = method.as_str(),
-            route = route.as_ref().map_or("(none)", MatchedPath::as_str),
-            status = response.status().as_u16(),
-            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "answered"
-        );
-        response
+        this.answer.span().in_scope(|| {
+            tracing::info!(
+                method = this.method.as_str(),
+                route = this.route.as_ref().map_or("(none)", MatchedPath::as_str),
+                status = response.status().as_u16(),
+                duration_ms = u64::try_from(this.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "answered"
+            );
+        });
+        Poll::Ready(Ok(response))
     }
-    .instrument(span)
-    .await
-}
-
-/// Writes the bodies of errors; inside of the layers that look at bodies.
-pub(super) async fn errors(request: Request, next: Next) -> Response {
-    let trace_id = request.extensions().get::<TraceId>().cloned();
-    let response = if has_one_host(&request) {
-        next.run(request).await
-    } else {
-        let message = "the request names no host, or two; send one Host header";
-        error::ApiError(Error::new(Code::BadRequest, message)).into_response()
-    };
-    let response = error::finish(response, trace_id.as_ref().map_or("", |id| &id.0));
-    headers::count(response)
-}
-
-/// A proxy may have decided by the other one (RFC 9112, section 3.2; RFC 9113,
-/// section 8.3.1).
-fn has_one_host(request: &Request) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    // HTTP/1.1 has the host twice in requests to proxies, and it is the first
-    // that counts (section 3.2.2).
-    let fits = match (request.version(), request.uri().authority(), first) {
-        (Version::HTTP_2, Some(authority), Some(host)) => host
-            .as_bytes()
-            .eq_ignore_ascii_case(authority.as_str().as_bytes()),
-        (Version::HTTP_11, _, None) => false,
-        _ => true,
-    };
-    second.is_none() && fits
 }
 
 /// The caller's id, if it is one that cannot spoil a log, else our own.
