@@ -16,6 +16,8 @@ use unwritable::unwritable;
 
 /// The beginning of the name of a running build's folder.
 const JOB_TMP: &str = "preview-job-";
+/// The beginning of the name of such a folder when its build has ended.
+const ENDED_TMP: &str = "ended-";
 
 /// Paths below `DATA_DIR`. Folders are 0700, files 0600.
 #[derive(Clone, Debug)]
@@ -179,6 +181,20 @@ impl DataDir {
     #[must_use]
     pub fn job_of_tmp(name: &str) -> Option<JobId> {
         name.strip_prefix(JOB_TMP)?.parse().ok()
+    }
+
+    /// Where the folder of a build goes when the attempt of that fence has ended,
+    /// to be removed from there.
+    #[must_use]
+    pub fn ended_tmp(&self, job: &JobId, fence: u64) -> PathBuf {
+        self.tmp().join(format!("{ENDED_TMP}{job}-{fence}"))
+    }
+
+    /// Whether a folder of this name in [`DataDir::tmp`] is of a build that has
+    /// ended.
+    #[must_use]
+    pub fn is_ended_tmp(name: &str) -> bool {
+        name.starts_with(ENDED_TMP)
     }
 
     /// The log of one build, of all its attempts.

@@ -1,6 +1,6 @@
 //! What an earlier process has left half done: temporary folders of builds
-//! that nobody runs, dependency sets that were being filled, and the folders of
-//! canaries.
+//! that nobody runs or that have ended, dependency sets that were being filled,
+//! and the folders of canaries.
 
 use std::path::PathBuf;
 
@@ -19,8 +19,12 @@ pub(super) async fn sweep(app: &App) {
     let taken = tokio::task::spawn_blocking(move || sandbox.take_back(data.build_caches()));
     let _ = taken.await;
     let mut left = Vec::new();
-    for (path, job) in job_folders(app).await {
-        if !is_running(app, &job).await {
+    for (path, name) in temporary(app).await {
+        if DataDir::is_ended_tmp(&name) {
+            left.push(path);
+        } else if let Some(job) = DataDir::job_of_tmp(&name)
+            && !is_running(app, &job).await
+        {
             kill_leftovers(&app.sandbox, job.as_str()).await;
             left.push(path);
         }
@@ -50,15 +54,15 @@ pub(super) async fn sweep(app: &App) {
     let _ = swept.await;
 }
 
-async fn job_folders(app: &App) -> Vec<(PathBuf, JobId)> {
+/// What lies in the temporary folder, and its names.
+async fn temporary(app: &App) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let Ok(mut entries) = tokio::fs::read_dir(app.data.tmp()).await else {
         return found;
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
-        let name = entry.file_name();
-        if let Some(job) = name.to_str().and_then(DataDir::job_of_tmp) {
-            found.push((entry.path(), job));
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((entry.path(), name));
         }
     }
     found
