@@ -7,8 +7,9 @@
 //! each that builds ahead of being asked and that makes bytecode, which give way to
 //! every other build.
 //!
-//! At the soft stop the slots claim nothing more and finish what they have; at
-//! the hard stop they kill it and hand it back, and the attempt does not count.
+//! At the soft stop the slots claim nothing more and finish what they have, but
+//! for what gives way, which they kill and hand back; at the hard stop they do so
+//! with everything. An attempt that is handed back does not count.
 
 mod dispatch;
 mod ended;
