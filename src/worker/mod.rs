@@ -88,6 +88,9 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     if let Some(reason) = app.sandbox.refusal() {
         tracing::warn!(reason, "builds are refused");
     }
+    worker
+        .cleaning
+        .spawn(sweep::remove_doubted(Arc::clone(&app)));
     let mut slots = JoinSet::new();
     for slot in Slot::of(&app.config) {
         slots.spawn(slot.run(Arc::clone(&worker)));

@@ -1,8 +1,9 @@
 //! What an earlier process has left half done: temporary folders of builds
 //! that nobody runs or that have ended, dependency sets that were being filled,
-//! and the folders of canaries.
+//! and the folders of canaries; and unpacked sites that are no longer believed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::bundle::deps;
@@ -34,8 +35,6 @@ pub(super) async fn sweep(app: &App) {
     // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
     left.extend(bundlers.exists().then_some(bundlers));
-    let doubted = app.data.doubted();
-    left.extend(doubted.exists().then_some(doubted));
     if left.is_empty() {
         return;
     }
@@ -43,7 +42,24 @@ pub(super) async fn sweep(app: &App) {
         folders = left.len(),
         "removing what interrupted builds have left"
     );
-    let swept = tokio::task::spawn_blocking(move || {
+    remove(left).await;
+}
+
+/// Removes unpacked sites that are no longer believed, while the worker works: no
+/// build meets them, and they may be more than all the rest. At the stop what is
+/// left of them stays for the next start.
+pub(super) async fn remove_doubted(app: Arc<App>) {
+    for path in app.data.doubted() {
+        tracing::info!(path = %path.display(), "removing unpacked sites of before the machine's start");
+        tokio::select! {
+            () = remove(vec![path]) => {}
+            () = app.lifecycle.stopping().cancelled() => return,
+        }
+    }
+}
+
+async fn remove(left: Vec<PathBuf>) {
+    let removed = tokio::task::spawn_blocking(move || {
         for path in left {
             if let Err(e) = remove_tree(&path) {
                 tracing::warn!(path = %path.display(), error = %e, "could not be removed");
@@ -51,7 +67,7 @@ pub(super) async fn sweep(app: &App) {
             stop_point!(RecoverySweep);
         }
     });
-    let _ = swept.await;
+    let _ = removed.await;
 }
 
 /// What lies in the temporary folder, and its names.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use hivesync::config::Config;
+use hivesync::data_dir::DataDir;
 use hivesync::domain::job::JobState;
 use hivesync::domain::preview::Platform;
 use hivesync::domain::project::ProjectConfig;
@@ -93,6 +94,27 @@ async fn ends_are_told_and_other_jobs_run_while_folders_are_removed() {
         let ended = tokio::time::timeout(DEADLINE, ended).await;
         ended.expect("it does not wait for the folders of others");
     }
+    drop(hold);
+    builder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_begin_while_doubted_sites_are_removed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = DataDir::open(dir.path()).expect("a data folder");
+    data.doubt_caches("an earlier start").expect("noted");
+    std::fs::create_dir_all(data.web_cache().join("site")).expect("an unpacked site");
+    let hold = Hold::at(Point::RecoverySweep);
+    let builder = Builder::resume(dir).await;
+    let hold = held(hold).await;
+    let data = &builder.app().data;
+    assert!(!data.web_cache().exists() && data.doubted().is_empty());
+    let project = builder.project(ProjectConfig::default()).await;
+    let page = Tree::of(&[("index.html", "<html>")]);
+    let commit = builder.upload(project, &page).await;
+    let id = builder.request(project, &commit, Platform::Web).await;
+    let built = tokio::time::timeout(DEADLINE, builder.success(&id)).await;
+    built.expect("it begins");
     drop(hold);
     builder.stop().await;
 }
