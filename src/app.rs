@@ -130,12 +130,14 @@ impl Engines {
     /// checked when the configuration was read: they are the embedded ones.
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let data = DataDir::open(&config.data_dir)?;
-        // Where the kernel does not say, it is always the same.
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        data.doubt_caches(boot.trim())?;
         let database = data.db().join("hivesync.redb");
         data.insist_on(&database)?;
         let store = Arc::new(RedbStore::open(&database, Arc::clone(clock))?);
+        // Whoever holds the database may serve from the caches. Where the kernel
+        // does not say which start this is, they are believed.
+        if let Ok(boot) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+            data.doubt_caches(boot.trim())?;
+        }
         Ok(Self {
             queue: Arc::clone(&store) as Arc<dyn JobQueue>,
             store,
@@ -143,5 +145,34 @@ impl Engines {
             blobs: Arc::new(LocalBlobs::open(&data.blobs())?),
             data,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{SystemClock, SystemEntropy};
+
+    #[tokio::test]
+    async fn who_is_refused_the_folder_leaves_its_caches() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = || {
+            let config = Config::for_tests(dir.path());
+            App::start(
+                config,
+                Arc::new(SystemClock),
+                Arc::new(SystemEntropy::new()),
+            )
+        };
+        let serving = start().await.unwrap();
+        let site = serving.data.web_cache().join("site");
+        std::fs::create_dir_all(&site).unwrap();
+        // As one does that runs on another machine, of the same disk.
+        std::fs::write(dir.path().join("cache/boot"), "another").unwrap();
+        assert!(start().await.is_err());
+        assert!(site.exists());
+        drop(serving);
+        start().await.unwrap();
+        assert!(!site.exists());
     }
 }

@@ -62,6 +62,7 @@ points! {
     BlobAfter "blob.after" "The store has the bundle, and no row names it."
     CompleteBefore "complete.before" "The attempt has ended; its end is not written."
     CompleteAfter "complete.after" "The end is written; the build's folder is there."
+    EndedAside "ended.aside" "An ended build's folder has another name, and is there."
     FailBefore "fail.before" "An attempt has failed, which is not written."
     FailAfter "fail.after" "The failure is written."
     CancelAfter "cancel.after" "A build is cancelled; its worker was not told."

@@ -214,7 +214,7 @@ async fn source(
     let upload = match archive.send(client, project.id).await {
         Ok(upload) => upload,
         Err(error) => {
-            project.unmake(client).await;
+            project.unmake(client, &error).await;
             return Err(error);
         }
     };

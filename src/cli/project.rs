@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::client::Client;
@@ -48,6 +49,11 @@ struct List {
     next_cursor: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Refs {
+    refs: Vec<IgnoredAny>,
+}
+
 impl Project {
     /// Whether its commits are brought in when the server is asked to: from a
     /// repository elsewhere or a folder on the server's machine.
@@ -84,12 +90,19 @@ impl Project {
     }
 
     /// Takes back what was made for nothing: no project of that name was there
-    /// before this command.
-    pub(super) async fn unmake(&self, client: &Client) {
-        if self.made {
-            let request = client.request(Method::DELETE, &format!("/projects/{}", self.id));
-            // The error that led here is the one to tell.
-            let _ = client.send(request).await;
+    /// before this command, and `refusal` is why nothing can come of it. Another
+    /// command may have found it meanwhile, so what has commits stays.
+    pub(super) async fn unmake(&self, client: &Client, refusal: &Error) {
+        // After a failure on the way nobody knows what has arrived; and where the
+        // same may be taken later, others may be sending theirs.
+        if !self.made || refusal.code.retryable() {
+            return;
+        }
+        // The error that led here is the one to tell.
+        let path = format!("/projects/{}", self.id);
+        let refs = client.get::<Refs>(&format!("{path}/refs?limit=1")).await;
+        if refs.is_ok_and(|found| found.refs.is_empty()) {
+            let _ = client.send(client.request(Method::DELETE, &path)).await;
         }
     }
 

@@ -1,21 +1,22 @@
 //! The data folder: where everything lies, and who may look.
 
+mod doubted;
 mod unwritable;
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, statvfs};
 
-use crate::disk;
 use crate::domain::{JobId, ProjectId};
 use crate::error::{Code, Context, Error, Result};
 use unwritable::unwritable;
 
 /// The beginning of the name of a running build's folder.
 const JOB_TMP: &str = "preview-job-";
+/// The beginning of the name of such a folder when its build has ended.
+const ENDED_TMP: &str = "ended-";
 
 /// Paths below `DATA_DIR`. Folders are 0700, files 0600.
 #[derive(Clone, Debug)]
@@ -74,38 +75,6 @@ impl DataDir {
             make(&path).map_err(|e| unwritable(&root, &path, &e))?;
         }
         Ok(Self { root })
-    }
-
-    /// Sets aside what is written without being synced, if the machine was started
-    /// again since, whose start goes by the name `boot`: after a loss of power a
-    /// file may be there without its content.
-    ///
-    /// # Errors
-    /// `DEPENDENCY_FAILURE` when it cannot be moved.
-    pub fn doubt_caches(&self, boot: &str) -> Result<()> {
-        let seen = self.root.join("cache/boot");
-        if fs::read(&seen).is_ok_and(|last| last == boot.as_bytes()) {
-            return Ok(());
-        }
-        let what = "set the unpacked web bundles aside";
-        if self.web_cache().exists() {
-            if self.doubted().exists() {
-                // Left by a start that was cut short.
-                disk::remove_tree(&self.doubted()).or_code(Code::DependencyFailure, what)?;
-            }
-            fs::rename(self.web_cache(), self.doubted()).or_code(Code::DependencyFailure, what)?;
-        }
-        let mut file = fs::OpenOptions::new();
-        file.write(true).create(true).truncate(true).mode(0o600);
-        file.open(&seen)
-            .and_then(|mut file| file.write_all(boot.as_bytes()))
-            .or_code(Code::DependencyFailure, what)
-    }
-
-    /// What [`DataDir::doubt_caches`] has set aside, to be removed.
-    #[must_use]
-    pub fn doubted(&self) -> PathBuf {
-        self.root.join("cache/web.doubted")
     }
 
     /// Bytes of the folder's disk that this process may still fill.
@@ -179,6 +148,20 @@ impl DataDir {
     #[must_use]
     pub fn job_of_tmp(name: &str) -> Option<JobId> {
         name.strip_prefix(JOB_TMP)?.parse().ok()
+    }
+
+    /// Where the folder of a build goes when the attempt of that fence has ended,
+    /// to be removed from there.
+    #[must_use]
+    pub fn ended_tmp(&self, job: &JobId, fence: u64) -> PathBuf {
+        self.tmp().join(format!("{ENDED_TMP}{job}-{fence}"))
+    }
+
+    /// Whether a folder of this name in [`DataDir::tmp`] is of a build that has
+    /// ended.
+    #[must_use]
+    pub fn is_ended_tmp(name: &str) -> bool {
+        name.starts_with(ENDED_TMP)
     }
 
     /// The log of one build, of all its attempts.
@@ -361,25 +344,6 @@ mod tests {
         fs::write(root.join("tmp"), "").unwrap();
         let message = DataDir::open(&root).unwrap_err().message;
         assert!(message.contains("data/tmp is not a folder"), "{message}");
-    }
-
-    #[test]
-    fn unpacked_sites_are_believed_until_the_machine_starts_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::open(dir.path()).unwrap();
-        data.doubt_caches("one").unwrap();
-        let site = data.web_cache().join("site");
-        for (boot, stays) in [
-            ("one", true),
-            ("two", false),
-            ("two", true),
-            ("three", false),
-        ] {
-            fs::create_dir_all(&site).unwrap();
-            data.doubt_caches(boot).unwrap();
-            assert_eq!(site.exists(), stays, "{boot}");
-        }
-        assert!(data.doubted().join("site").exists());
     }
 
     #[test]

@@ -24,7 +24,6 @@ use crate::bundle::product::MAIN;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::Cell;
 use crate::bundle::workbench::{Limit, Workbench, blocking, cancelled};
-use crate::disk::remove_tree;
 use crate::domain::job::{Job, Priority, Queue};
 use crate::domain::preview::{Bytecode, SandboxLevel};
 use crate::domain::{JobId, ProjectId};
@@ -253,13 +252,4 @@ fn described(part: Part, source: Source) -> Option<(Part, Bytecode)> {
     let bytes: Extents = std::iter::once(part.extent.clone()).collect();
     let made = hermes::describe(&bytes, source).ok()?.ok()?;
     Some((part, made))
-}
-
-/// Removes what the attempt has left in the temporary folder, however it ended.
-pub async fn clean(app: &App, job: &JobId) {
-    let dir = app.data.job_tmp(job);
-    let removed = tokio::task::spawn_blocking(move || remove_tree(&dir)).await;
-    if let Ok(Err(e)) = removed {
-        tracing::warn!(%job, error = %e, "a compiler's temporary folder could not be removed");
-    }
 }

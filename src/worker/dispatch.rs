@@ -1,11 +1,14 @@
 //! From a claimed job to the code that runs it, by its kind.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::data_dir::DataDir;
+use crate::domain::JobId;
 use crate::domain::job::Job;
 use crate::error::{Error, Result};
 use crate::jobs::bytecode::{self, BytecodeJob};
@@ -87,12 +90,19 @@ impl Work {
         }
     }
 
-    /// After the end of the attempt is written, whatever it was.
-    pub(super) async fn clean(&self, app: &App, job: &Job) {
+    /// Tells those who follow that the attempt has ended, once that is written.
+    pub(super) async fn ended(&self, app: &App, job: &JobId) {
         match self {
-            Work::Preview | Work::WarmUp(_) => preview::clean(app, &job.id).await,
-            Work::Bytecode(_) => bytecode::clean(app, &job.id).await,
-            Work::Sync(_) | Work::Purge(_) => {}
+            Work::Preview | Work::WarmUp(_) => preview::ended(app, job).await,
+            Work::Sync(_) | Work::Purge(_) | Work::Bytecode(_) => {}
+        }
+    }
+
+    /// The folder in which attempts of this kind work, if they have one.
+    pub(super) fn folder(&self, data: &DataDir, job: &JobId) -> Option<PathBuf> {
+        match self {
+            Work::Preview | Work::WarmUp(_) | Work::Bytecode(_) => Some(data.job_tmp(job)),
+            Work::Sync(_) | Work::Purge(_) => None,
         }
     }
 }

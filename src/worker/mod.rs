@@ -7,10 +7,12 @@
 //! each that builds ahead of being asked and that makes bytecode, which give way to
 //! every other build.
 //!
-//! At the soft stop the slots claim nothing more and finish what they have; at
-//! the hard stop they kill it and hand it back, and the attempt does not count.
+//! At the soft stop the slots claim nothing more and finish what they have, but
+//! for what gives way, which they kill and hand back; at the hard stop they do so
+//! with everything. An attempt that is handed back does not count.
 
 mod dispatch;
+mod ended;
 mod heartbeat;
 mod slot;
 mod sweep;
@@ -53,9 +55,9 @@ pub(crate) struct Worker {
     running: Mutex<HashMap<JobId, CancellationToken>>,
     /// Told whenever a job leaves `running`.
     left: Notify,
-    /// Removes the folders of attempts that have ended.
+    /// Removes folders that nothing needs any more.
     cleaning: TaskTracker,
-    /// How many such folders may lie about.
+    /// How many folders of ended attempts may lie about.
     removing: Arc<Semaphore>,
 }
 
@@ -86,6 +88,9 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     if let Some(reason) = app.sandbox.refusal() {
         tracing::warn!(reason, "builds are refused");
     }
+    worker
+        .cleaning
+        .spawn(sweep::remove_doubted(Arc::clone(&app)));
     let mut slots = JoinSet::new();
     for slot in Slot::of(&app.config) {
         slots.spawn(slot.run(Arc::clone(&worker)));
@@ -110,8 +115,8 @@ pub async fn run(app: Arc<App>) -> Result<()> {
 impl Worker {
     /// Takes the job's place. A job that was cancelled and at once retried, or
     /// whose lease was lost, may still be ending here: its folder is the same,
-    /// so the new attempt waits for the old one to be gone.
-    async fn enter(&self, job: &JobId, cancel: &CancellationToken) {
+    /// so the new attempt waits for the old one to have ended.
+    async fn enter(self: &Arc<Self>, job: &JobId, cancel: &CancellationToken) -> Place {
         loop {
             let left = self.left.notified();
             let free = match self.jobs().entry(job.clone()) {
@@ -122,15 +127,13 @@ impl Worker {
                 }
             };
             if free {
-                return;
+                return Place {
+                    worker: Arc::clone(self),
+                    job: job.clone(),
+                };
             }
             left.await;
         }
-    }
-
-    fn leave(&self, job: &JobId) {
-        self.jobs().remove(job);
-        self.left.notify_waiters();
     }
 
     fn active(&self) -> Vec<JobId> {
@@ -141,6 +144,19 @@ impl Worker {
 
     fn jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job's place among those that run here; who drops it gives it up.
+struct Place {
+    worker: Arc<Worker>,
+    job: JobId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.jobs().remove(&self.job);
+        self.worker.left.notify_waiters();
     }
 }
 

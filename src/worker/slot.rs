@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use super::dispatch::Work;
+use super::ended;
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::job::{Job, JobFailure, Queue};
@@ -24,8 +25,6 @@ const RENEW: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_secs(1);
 /// How often a job looks whether it must give way: a read of two numbers.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long removing a job's files may go on after the hard stop.
-const CLEANING: Duration = Duration::from_secs(2);
 /// After a panic; whatever it was, it should not spin.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
@@ -124,7 +123,14 @@ async fn work_off(worker: &Arc<Worker>, claim: Claim, job: Job) {
         }
     };
     let cancel = CancellationToken::new();
-    worker.enter(&job.id, &cancel).await;
+    // What it waits for may be slow to end.
+    let place = tokio::select! {
+        place = worker.enter(&job.id, &cancel) => place,
+        () = keep_lease(worker, &claim) => {
+            tracing::info!("the job was cancelled or taken over before it began");
+            return;
+        }
+    };
     tracing::info!(attempt = job.attempts, "the job begins");
     let outcome = attempt(worker, &work, &claim, &job, &cancel).await;
     let written = match outcome {
@@ -143,33 +149,8 @@ async fn work_off(worker: &Arc<Worker>, claim: Claim, job: Job) {
         }
     };
     report(written);
-    clean_up(worker, work, job).await;
-}
-
-/// Removes what the attempt has left, beside the slot: the files of an install
-/// take seconds to remove, and the next build need not wait for them. Only
-/// where too many are being removed already the slot waits, or builds that are
-/// replaced again and again would fill the disk.
-async fn clean_up(worker: &Arc<Worker>, work: Work, job: Job) {
-    let Ok(room) = Arc::clone(&worker.removing).acquire_owned().await else {
-        unreachable!("the semaphore is never closed");
-    };
-    let worker = Arc::clone(worker);
-    worker.cleaning.clone().spawn(async move {
-        let halted_long = async {
-            worker.app.lifecycle.halting().cancelled().await;
-            tokio::time::sleep(CLEANING).await;
-        };
-        tokio::select! {
-            () = work.clean(&worker.app, &job) => {}
-            // The next start sweeps; the end of this process is not kept waiting
-            // for a slow disk.
-            () = halted_long => tracing::info!("the job's folder is left for the next start"),
-        }
-        // From here on the job may run again.
-        worker.leave(&job.id);
-        drop(room);
-    });
+    work.ended(&worker.app, &job.id).await;
+    ended::clear(worker, &work, &claim, place).await;
 }
 
 /// Runs the job, renewing its lease, until it ends, is lost, or must stop. In

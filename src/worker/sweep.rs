@@ -1,8 +1,9 @@
 //! What an earlier process has left half done: temporary folders of builds
-//! that nobody runs, dependency sets that were being filled, and the folders of
-//! canaries.
+//! that nobody runs or that have ended, dependency sets that were being filled,
+//! and the folders of canaries; and unpacked sites that are no longer believed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::bundle::deps;
@@ -19,8 +20,12 @@ pub(super) async fn sweep(app: &App) {
     let taken = tokio::task::spawn_blocking(move || sandbox.take_back(data.build_caches()));
     let _ = taken.await;
     let mut left = Vec::new();
-    for (path, job) in job_folders(app).await {
-        if !is_running(app, &job).await {
+    for (path, name) in temporary(app).await {
+        if DataDir::is_ended_tmp(&name) {
+            left.push(path);
+        } else if let Some(job) = DataDir::job_of_tmp(&name)
+            && !is_running(app, &job).await
+        {
             kill_leftovers(&app.sandbox, job.as_str()).await;
             left.push(path);
         }
@@ -30,8 +35,6 @@ pub(super) async fn sweep(app: &App) {
     // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
     left.extend(bundlers.exists().then_some(bundlers));
-    let doubted = app.data.doubted();
-    left.extend(doubted.exists().then_some(doubted));
     if left.is_empty() {
         return;
     }
@@ -39,7 +42,24 @@ pub(super) async fn sweep(app: &App) {
         folders = left.len(),
         "removing what interrupted builds have left"
     );
-    let swept = tokio::task::spawn_blocking(move || {
+    remove(left).await;
+}
+
+/// Removes unpacked sites that are no longer believed, while the worker works: no
+/// build meets them, and they may be more than all the rest. At the stop what is
+/// left of them stays for the next start.
+pub(super) async fn remove_doubted(app: Arc<App>) {
+    for path in app.data.doubted() {
+        tracing::info!(path = %path.display(), "removing unpacked sites of before the machine's start");
+        tokio::select! {
+            () = remove(vec![path]) => {}
+            () = app.lifecycle.stopping().cancelled() => return,
+        }
+    }
+}
+
+async fn remove(left: Vec<PathBuf>) {
+    let removed = tokio::task::spawn_blocking(move || {
         for path in left {
             if let Err(e) = remove_tree(&path) {
                 tracing::warn!(path = %path.display(), error = %e, "could not be removed");
@@ -47,18 +67,18 @@ pub(super) async fn sweep(app: &App) {
             stop_point!(RecoverySweep);
         }
     });
-    let _ = swept.await;
+    let _ = removed.await;
 }
 
-async fn job_folders(app: &App) -> Vec<(PathBuf, JobId)> {
+/// What lies in the temporary folder, and its names.
+async fn temporary(app: &App) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let Ok(mut entries) = tokio::fs::read_dir(app.data.tmp()).await else {
         return found;
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
-        let name = entry.file_name();
-        if let Some(job) = name.to_str().and_then(DataDir::job_of_tmp) {
-            found.push((entry.path(), job));
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((entry.path(), name));
         }
     }
     found

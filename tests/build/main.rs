@@ -25,6 +25,7 @@ mod ordinary;
 mod poison;
 mod react_native;
 mod registry;
+mod removal;
 mod restricted;
 mod sandbox;
 mod sharing;

@@ -16,5 +16,6 @@ mod refs;
 mod requests;
 mod stopping;
 mod systemd;
+mod unmaking;
 mod verbs;
 mod waiting;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use rustix::process::Signal;
 
@@ -26,6 +27,15 @@ fn begin_request(server: &Serving, body: &str) -> TcpStream {
     stream
 }
 
+/// Looks again and again, because nothing tells of it.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_request_under_way_is_finished() {
     let body = r#"{"username_or_email": "nobody", "password": "nothing at all"}"#;
@@ -35,16 +45,12 @@ fn a_request_under_way_is_finished() {
     server.signal(Signal::TERM);
     server.wait_for("stopping");
     // New clients are turned away while the old one is served.
-    loop {
-        if TcpStream::connect(server.host()).is_err() {
-            break;
-        }
-    }
+    until("the address is closed", || {
+        TcpStream::connect(server.host()).is_err()
+    });
     // The operator's socket goes with the addresses, the database does not.
     let socket = home.data().join("run/hivesync.sock");
-    while socket.exists() {
-        std::thread::yield_now();
-    }
+    until("the socket is gone", || !socket.exists());
     let health = home.run(&["health"]).expect(2);
     let why = "does not answer: a server that is starting or stopping";
     assert!(health.stderr.contains(why), "{health:#?}");

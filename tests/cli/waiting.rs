@@ -1,16 +1,17 @@
 //! `hivesync preview` while it waits: what it says at once, and what becomes of
 //! it when the server or its user go away.
 
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use crate::preview::{client, login, run, start_with};
-use crate::process::{Home, Serving};
+use crate::process::{DEADLINE, Home, Serving, end_of};
 
 /// A client whose words are read as it says them.
 struct Waiting {
     child: Child,
-    told: Lines<BufReader<ChildStderr>>,
+    told: Receiver<String>,
 }
 
 impl Waiting {
@@ -27,27 +28,53 @@ impl Waiting {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
-        let told = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let pipe = child.stderr.take().expect("a pipe");
+        // A pipe has no deadline of its own.
+        let (sender, told) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                if sender.send(line.expect("text")).is_err() {
+                    return;
+                }
+            }
+        });
         Self { child, told }
     }
 
     /// The next line that holds `text`.
     fn until(&mut self, text: &str) -> String {
         let mut before = Vec::new();
-        for line in self.told.by_ref() {
-            let line = line.expect("text");
-            if line.contains(text) {
-                return line;
+        loop {
+            match self.told.recv_timeout(DEADLINE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => before.push(line),
+                Err(why) => panic!("no {text:?} in {before:#?}: {why}"),
             }
-            before.push(line);
         }
-        panic!("no {text:?} in {before:#?}")
     }
 
     /// How it ended, and what else it said.
     fn end(mut self) -> (ExitStatus, Vec<String>) {
-        let rest = self.told.map(|line| line.expect("text")).collect();
-        (self.child.wait().expect("an end"), rest)
+        let mut rest = Vec::new();
+        loop {
+            match self.told.recv_timeout(DEADLINE) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on after {rest:#?}"),
+            }
+        }
+        let Some(status) = end_of(&mut self.child) else {
+            panic!("it does not end after {rest:#?}")
+        };
+        (status, rest)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Gone already after its end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

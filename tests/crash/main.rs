@@ -8,6 +8,7 @@
 //! | … while a build is asked for | `crash points::enqueue_{before,after}` |
 //! | … between claim and spawn | `crash points::claim_after`, `checkout_after`, `build_spawned` |
 //! | … after the build and before its end is written: one artifact | `crash points::{blob_after,complete_before}` |
+//! | … while an ended build's folder is removed | `crash points::{ended_aside,recovery_sweep}` |
 //! | … during the artifact's rename | `crash points::{package_before_rename,blob_before}` |
 //! | … in an upload, a fetch, a cancel, a failure, a deletion, a soft stop | `crash points::{upload_*,sync_before,cancel_after,fail_*,purge_middle,release_before}` |
 //! | a second and a third kill during recovery | `crash points::recovery_*`, and after each other point |

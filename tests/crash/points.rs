@@ -29,7 +29,8 @@ fn scene(point: Point) -> Scene {
         | Point::BlobBefore
         | Point::BlobAfter
         | Point::CompleteBefore
-        | Point::CompleteAfter => Scene::Page,
+        | Point::CompleteAfter
+        | Point::EndedAside => Scene::Page,
         Point::RecoverySweep | Point::BuildSpawned => Scene::Shell,
         Point::FailBefore | Point::FailAfter => Scene::Failure,
         Point::CancelAfter => Scene::Cancel,
@@ -143,6 +144,7 @@ at_every_point! {
     blob_after BlobAfter
     complete_before CompleteBefore
     complete_after CompleteAfter
+    ended_aside EndedAside
     fail_before FailBefore
     fail_after FailAfter
     cancel_after CancelAfter

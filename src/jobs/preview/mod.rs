@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::disk::remove_tree;
 use crate::domain::job::{Job, Queue};
 use crate::domain::preview::{BuildError, Preview, PreviewStatus};
 use crate::domain::{JobId, ProjectId};
@@ -137,13 +136,7 @@ fn told(error: &Error) -> BuildError {
     }
 }
 
-/// Removes what the attempt has left in the temporary folder, however it
-/// ended, and tells those who follow the preview to look again.
-pub async fn clean(app: &App, id: &JobId) {
+/// Tells those who follow the preview to look again: an attempt has ended.
+pub async fn ended(app: &App, id: &JobId) {
     let _ = app.ephemeral.publish(&topic::preview(id), "").await;
-    let dir = app.data.job_tmp(id);
-    let removed = tokio::task::spawn_blocking(move || remove_tree(&dir)).await;
-    if let Ok(Err(e)) = removed {
-        tracing::warn!(job = %id, error = %e, "a build's temporary folder could not be removed");
-    }
 }
