@@ -1,5 +1,6 @@
 //! The adapters under test, and the values that cases are made of.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +134,24 @@ pub(crate) fn assert_code<T: std::fmt::Debug>(outcome: Result<T>, code: Code) {
         Ok(value) => panic!("expected {code:?}, got {value:?}"),
         Err(error) => assert_eq!(error.code, code, "{}", error.chain()),
     }
+}
+
+/// A deadline for what must happen, far beyond what it takes.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How long nothing is watched not to happen. A slow machine can only make
+/// the case weaker, never fail it.
+const WATCHED: Duration = Duration::from_millis(60);
+
+/// What a waiter is told, or given, which must happen.
+pub(crate) async fn wakes<T>(waiter: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, waiter)
+        .await
+        .expect("the waiter should have woken")
+}
+
+/// Whether a waiter goes on waiting.
+pub(crate) async fn sleeps<T>(waiter: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(WATCHED, waiter).await.is_err()
 }
 
 pub(crate) fn builds() -> ClaimRequest {
