@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hivesync::clock::{ManualClock, Timestamp};
 use hivesync::domain::job::{Job, NewJob, Priority, Queue};
-use hivesync::domain::preview::{Asked, Platform, Preview, TokenFacts};
+use hivesync::domain::preview::{NewPreview, Platform, Preview, TokenFacts};
 use hivesync::domain::project::{Member, MemberRole, Project, ProjectConfig, Source};
 use hivesync::domain::user::{ApiToken, Role, Scope, Session, User};
 use hivesync::domain::{JobId, ProjectId, UserId};
@@ -249,7 +249,7 @@ pub(crate) fn member(project: i64, user: i64) -> Member {
 /// A queued iOS preview of project `project`, `number` seconds after the start.
 pub(crate) fn preview(number: u64, project: i64) -> Preview {
     let created_at = START.after(Duration::from_secs(number));
-    Preview::queued(Asked {
+    Preview::queued(NewPreview {
         id: job_id(number),
         project_id: ProjectId(project),
         requested_by: UserId(1),
