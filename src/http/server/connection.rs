@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tower::ServiceExt;
@@ -20,9 +20,9 @@ use tower::ServiceExt;
 use super::Limits;
 use super::io::{Notes, Patient};
 use super::per_address::ConnectionPermit;
-use super::pulse::Stopped;
 use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
+use super::streams::Streams;
 use crate::error::Code;
 use crate::http::extract::Peer;
 use crate::lifecycle::Lifecycle;
@@ -102,13 +102,13 @@ where
 
 /// HTTP/1.1 and HTTP/2 (by prior knowledge), with our limits.
 pub(super) struct Protocol {
-    builder: Builder<TokioExecutor>,
+    builder: Builder<Streams>,
     limits: Limits,
 }
 
 impl Protocol {
     pub(super) fn new(limits: Limits) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = Builder::new(Streams);
         builder
             .http1()
             .timer(TokioTimer::new())
@@ -146,34 +146,30 @@ impl Protocol {
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let request = request.map(|body| RequestBody::new(body, unread.clone(), pace));
-            let answer = ResponseBody::to(&request, &requests);
-            let running = permit.request();
-            let response = running.map(|running| (router.clone().oneshot(request), running));
+            let running = requests.begin();
+            let permit = permit.request();
+            let response = permit.map(|permit| (router.clone().oneshot(request), permit));
             async move {
-                let Some((response, running)) = response else {
+                let Some((response, permit)) = response else {
                     let refusal = Refusal::TooMany.response();
-                    return Ok::<_, Infallible>(refusal.map(|body| answer.of(body, None)));
+                    let answer = |body| ResponseBody::new(body, running, None);
+                    return Ok::<_, Infallible>(refusal.map(answer));
                 };
                 let response = response.await?;
-                Ok(response.map(|body| answer.of(body, Some(running))))
+                Ok(response.map(|body| ResponseBody::new(body, running, Some(permit))))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
             () = life.stopping().cancelled() => {}
-            stopped = pulse.stopped(self.limits.header, self.limits.idle, self.limits.stall) => {
-                // Who takes nothing takes no farewell either.
-                if stopped == Stopped::Stuck {
-                    return;
-                }
-            }
+            () = pulse.stopped(self.limits.header, self.limits.idle, self.limits.stall) => {}
         }
         pulse.restart();
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection.as_mut() => report(ended),
-            _ = pulse.stopped(FAREWELL, FAREWELL, self.limits.stall) => {}
+            () = pulse.stopped(FAREWELL, FAREWELL, self.limits.stall) => {}
             () = life.halting().cancelled() => {}
         }
     }
