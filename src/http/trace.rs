@@ -4,7 +4,7 @@
 //! The raw address is never logged, because tokens live in paths and queries:
 //! the log has the matched route.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::HOST;
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use tracing::Instrument;
 
+use super::extract::Crowded;
 use super::{AppState, error, headers};
 use crate::clock::Random;
 use crate::error::{Code, Error};
@@ -59,14 +60,22 @@ pub(super) async fn layer(
 /// Writes the bodies of errors; inside of the layers that look at bodies.
 pub(super) async fn errors(request: Request, next: Next) -> Response {
     let trace_id = request.extensions().get::<TraceId>().cloned();
-    let response = if has_one_host(&request) {
-        next.run(request).await
-    } else {
-        let message = "the request names no host, or two; send one Host header";
-        error::ApiError(Error::new(Code::BadRequest, message)).into_response()
+    let response = match refusal(&request) {
+        None => next.run(request).await,
+        Some(error) => error::ApiError(error).into_response(),
     };
     let response = error::finish(response, trace_id.as_ref().map_or("", |id| &id.0));
     headers::count(response)
+}
+
+/// Why a request reaches no route, whichever it is for.
+fn refusal(request: &Request) -> Option<Error> {
+    if request.extensions().get::<Crowded>().is_some() {
+        let message = "your address has too many requests under way; try again in 1 s";
+        return Some(Error::rate_limited(Duration::from_secs(1), message));
+    }
+    let message = "the request names no host, or two; send one Host header";
+    (!has_one_host(request)).then(|| Error::new(Code::BadRequest, message))
 }
 
 /// A proxy may have decided by the other one (RFC 9112, section 3.2; RFC 9113,

@@ -19,6 +19,11 @@ use crate::http::error::ApiError;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub Option<SocketAddr>);
 
+/// Put into a request by the server when its address has too many under way:
+/// it is refused like any other, and not served.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowded;
+
 impl Peer {
     fn of(parts: &Parts) -> Option<IpAddr> {
         let peer = parts.extensions.get::<Peer>().and_then(|p| p.0)?;

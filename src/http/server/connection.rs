@@ -6,9 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,7 +22,7 @@ use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
 use super::streams::Streams;
 use crate::error::Code;
-use crate::http::extract::Peer;
+use crate::http::extract::{Crowded, Peer};
 use crate::lifecycle::Lifecycle;
 
 /// The largest head of a request, in bytes.
@@ -44,7 +42,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn parts(self) -> (StatusCode, String) {
+    /// For a connection of which nothing is read.
+    fn text(self) -> String {
         let (status, code, message) = match self {
             Self::Full => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -54,33 +53,17 @@ impl Refusal {
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
                 Code::RateLimitExceeded,
-                "your address has too many connections or requests open",
+                "your address has too many connections open",
             ),
         };
         let code = code.as_str();
         let body =
             format!(r#"{{"error":{{"code":"{code}","message":"{message}","details":{{}}}}}}"#);
-        (status, body)
-    }
-
-    /// For a connection of which nothing is read.
-    fn text(self) -> String {
-        let (status, body) = self.parts();
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
-    }
-
-    /// For a request on a connection that is served.
-    fn response(self) -> Response {
-        let (status, body) = self.parts();
-        let headers = [
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (RETRY_AFTER, HeaderValue::from_static("1")),
-        ];
-        (status, headers, body).into_response()
     }
 }
 
@@ -145,18 +128,17 @@ impl Protocol {
         let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            let request = request.map(|body| RequestBody::new(body, unread.clone(), pace));
+            let mut request = request.map(|body| RequestBody::new(body, unread.clone(), pace));
             let running = requests.begin();
             let permit = permit.request();
-            let response = permit.map(|permit| (router.clone().oneshot(request), permit));
+            if permit.is_none() {
+                request.extensions_mut().insert(Crowded);
+            }
+            let response = router.clone().oneshot(request);
             async move {
-                let Some((response, permit)) = response else {
-                    let refusal = Refusal::TooMany.response();
-                    let answer = |body| ResponseBody::new(body, running, None);
-                    return Ok::<_, Infallible>(refusal.map(answer));
-                };
                 let response = response.await?;
-                Ok(response.map(|body| ResponseBody::new(body, running, Some(permit))))
+                let answer = |body| ResponseBody::new(body, running, permit);
+                Ok::<_, Infallible>(response.map(answer))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
