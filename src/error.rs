@@ -70,7 +70,7 @@ codes! {
     JobNotReady = "JOB_NOT_READY", Some(409), true, "The bundle is asked for before the build has succeeded.";
     JobAlreadyCompleted = "JOB_ALREADY_COMPLETED", Some(409), false, "The job has ended and can no longer be cancelled.";
     PreviewExpired = "PREVIEW_EXPIRED", Some(410), false, "The bundle's life is over or it was cleaned up; request a new preview.";
-    PayloadTooLarge = "PAYLOAD_TOO_LARGE", Some(413), false, "The body, or what an archive unpacks to, is over the limit.";
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", Some(413), false, "Over the limit is the body, what an archive unpacks to, a git object that is to be read, or a site that is to be shown (`BUILD_DISK_MB`).";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", Some(415), false, "The body's type is not one this call takes.";
     RangeNotSatisfiable = "RANGE_NOT_SATISFIABLE", Some(416), false, "The byte range that was asked for lies beyond the end.";
     InvalidInput = "INVALID_INPUT", Some(422), false, "A field is missing, of the wrong type or out of range; `details.field` names it.";

@@ -271,8 +271,8 @@ const SAMPLE: usize = 1000;
 async fn fill(data: &Path, jobs: usize, project: ProjectId) -> Result<Vec<String>> {
     let random = Arc::new(SystemEntropy::new());
     let app = App::start(config(data, "0")?, Arc::new(SystemClock), random).await?;
-    // In the order of their keys every commit writes a few pages; as they come
-    // it would write nearly all of them, a hundred times.
+    // In the order of their keys, as over the years: ids go by time, but many of
+    // these are of one millisecond.
     let mut ids: Vec<_> = (0..jobs)
         .map(|_| JobId::generate(app.random.as_ref(), app.clock.now()))
         .collect();

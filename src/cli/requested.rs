@@ -1,4 +1,5 @@
-//! One requested preview: asking for it, its bundle on disk, its log's end.
+//! One requested preview: asking for it, its bundle on disk, what its log says
+//! of a failure.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

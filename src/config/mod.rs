@@ -93,7 +93,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// `MAX_CONNECTIONS`, default 10000; the next one is answered 503 and closed.
     pub max_connections: usize,
-    /// `MAX_CONNECTIONS_PER_ADDRESS`, default 512; the next one is answered 429.
+    /// `MAX_CONNECTIONS_PER_ADDRESS`, default 512, of connections and of requests
+    /// under way; the next one is answered 429.
     pub max_per_address: usize,
 }
 
@@ -217,7 +218,8 @@ pub struct BuildLimits {
     pub memory_bytes: u64,
     /// `BUILD_PROCESSES`, default 1024: processes and threads.
     pub processes: u64,
-    /// `BUILD_DISK_MB`, default 4096: of all that it writes.
+    /// `BUILD_DISK_MB`, default 4096: of all that it writes, and of a site that
+    /// is shown.
     pub disk_bytes: u64,
     /// `BUILD_FILE_MB`, default 1024: of any one file.
     pub file_bytes: u64,

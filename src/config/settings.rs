@@ -56,7 +56,7 @@ settings! {
         HIVESYNC_CONFIG: PathBuf = Rule("DATA_DIR/hivesync.toml, if it is there"), Path("the path of a TOML file"), parse::path,
             "The configuration file. Its keys are the names of this list in lower case.";
         LOCAL_DEV_MODE: bool = Value("false"), Flag, parse::flag,
-            "One developer on one machine: listens on loopback, registration is open, weak secrets are accepted.";
+            "One developer on one machine: listens on loopback, answers to local names and those of `BASE_URL` and `PREVIEW_HOST` alone, registration is open, weak secrets are accepted.";
         LOG_LEVEL: String = Value("info"), Text("error, warn, info, debug, trace, or a filter such as hivesync=debug,warn"), parse::log_filter,
             "How much is logged.";
         LOG_FORMAT: LogFormat = Value("text"), Choice(&["text", "json"]), parse::log_format,
@@ -78,7 +78,7 @@ settings! {
         MAX_CONNECTIONS: usize = Value("10000"), number(1, 1_000_000, "connections"), parse::text,
             "Open connections at a time; the next one is answered 503 and closed.";
         MAX_CONNECTIONS_PER_ADDRESS: usize = Value("512"), number(1, 1_000_000, "connections"), parse::text,
-            "The same of one address (one /64 network of IPv6), answered 429. Trusted proxies are not held to it.";
+            "The same of one address (one /64 network of IPv6), and the requests under way on them; the next one is answered 429. Trusted proxies are not held to it.";
     }
     "Secrets" {
         JWT_SECRET: Secret = Rule("made once, kept in DATA_DIR/secrets.toml"), Kind::Secret("at least 32 random bytes of text, no placeholder"), parse::secret,
@@ -144,7 +144,7 @@ settings! {
         BUILD_PROCESSES: u64 = Value("1024"), number(16, 1 << 20, "processes"), parse::text,
             "Processes and threads of one build at a time.";
         BUILD_DISK_MB: u64 = Value("4096"), number(16, 1 << 30, "MB"), parse::mebibytes,
-            "What one build may write: its checkout, what it installs, its output.";
+            "What one build may write: its checkout, what it installs, its output. A larger site is not shown in a browser (413).";
         BUILD_FILE_MB: u64 = Value("1024"), number(1, 1 << 30, "MB"), parse::mebibytes,
             "The largest file that a build may write.";
         BUILD_LOG_MB: u64 = Value("8"), number(1, 1 << 12, "MB"), parse::mebibytes,

@@ -15,6 +15,16 @@ pub fn split_port(text: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The host without the port that a client names with it. What is no number is
+/// no port: all of it must be a host that is known.
+#[must_use]
+pub fn without_port(text: &str) -> &str {
+    match split_port(text) {
+        (host, Some(port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => text,
+    }
+}
+
 /// The host without the brackets that an IPv6 address has in an address.
 #[must_use]
 pub fn without_brackets(host: &str) -> &str {
@@ -41,6 +51,12 @@ mod tests {
         ] {
             assert_eq!(split_port(text), parts, "{text}");
         }
+        assert_eq!(without_port("git.lan:80"), "git.lan");
+        assert_eq!(
+            without_port("git.lan:80.evil.example"),
+            "git.lan:80.evil.example"
+        );
+        assert_eq!(without_port("fe80::1"), "fe80::1");
         assert_eq!(without_brackets("[::1]"), "::1");
         assert_eq!(without_brackets("[::1"), "[::1");
     }

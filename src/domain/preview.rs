@@ -266,7 +266,7 @@ pub struct Preview {
 
 /// What is asked for when a preview is queued.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct NewPreview {
     pub id: JobId,
     pub project_id: ProjectId,
     pub requested_by: UserId,
@@ -283,17 +283,17 @@ pub struct Asked {
 impl Preview {
     /// The row of a build that no worker has begun.
     #[must_use]
-    pub fn queued(asked: Asked) -> Self {
+    pub fn queued(new: NewPreview) -> Self {
         Self {
-            id: asked.id,
-            project_id: asked.project_id,
-            requested_by: asked.requested_by,
-            git_ref: asked.git_ref,
-            branch: asked.branch,
-            commit: asked.commit,
-            platform: asked.platform,
-            build_key: asked.build_key,
-            token: asked.token,
+            id: new.id,
+            project_id: new.project_id,
+            requested_by: new.requested_by,
+            git_ref: new.git_ref,
+            branch: new.branch,
+            commit: new.commit,
+            platform: new.platform,
+            build_key: new.build_key,
+            token: new.token,
             status: PreviewStatus::Queued,
             stage: None,
             percent: 0,
@@ -302,8 +302,8 @@ impl Preview {
             timed_out: false,
             error: None,
             bundle: None,
-            estimated_seconds: asked.estimated_seconds,
-            created_at: asked.created_at,
+            estimated_seconds: new.estimated_seconds,
+            created_at: new.created_at,
             started_at: None,
             completed_at: None,
         }

@@ -22,7 +22,7 @@ const PER_PROJECT: usize = 64;
 #[derive(Debug)]
 pub(super) struct Turns {
     running: Semaphore,
-    asked: Mutex<HashMap<ProjectId, Line>>,
+    lines: Mutex<HashMap<ProjectId, Line>>,
 }
 
 /// Those who look into one repository, or wait for it.
@@ -48,11 +48,11 @@ pub(super) struct Look<'a> {
     #[expect(dead_code, reason = "held for its drop")]
     in_line: OwnedSemaphorePermit,
     #[expect(dead_code, reason = "held for its drop")]
-    asked: Asked<'a>,
+    place: Place<'a>,
 }
 
-/// A request that is counted, from the moment it waits.
-struct Asked<'a> {
+/// A place in a repository's line, from the moment that somebody waits.
+struct Place<'a> {
     turns: &'a Turns,
     project: ProjectId,
     line: Arc<Semaphore>,
@@ -62,7 +62,7 @@ impl Default for Turns {
     fn default() -> Self {
         Self {
             running: Semaphore::new(AT_ONCE),
-            asked: Mutex::default(),
+            lines: Mutex::default(),
         }
     }
 }
@@ -73,20 +73,20 @@ impl Turns {
     /// # Errors
     /// `RATE_LIMIT_EXCEEDED` when too many wait for it already.
     pub(super) async fn look(&self, project: ProjectId) -> Result<Look<'_>> {
-        let asked = self.ask(project)?;
+        let place = self.place(project)?;
         let what = "wait to look into a repository";
-        let in_line = Arc::clone(&asked.line).acquire_owned().await;
+        let in_line = Arc::clone(&place.line).acquire_owned().await;
         let in_line = in_line.or_internal(what)?;
         Ok(Look {
             running: self.running.acquire().await.or_internal(what)?,
             in_line,
-            asked,
+            place,
         })
     }
 
-    fn ask(&self, project: ProjectId) -> Result<Asked<'_>> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = asked.entry(project).or_default();
+    fn place(&self, project: ProjectId) -> Result<Place<'_>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(project).or_default();
         if line.count >= PER_PROJECT {
             return Err(Error::rate_limited(
                 Duration::from_secs(1),
@@ -95,7 +95,7 @@ impl Turns {
             ));
         }
         line.count += 1;
-        Ok(Asked {
+        Ok(Place {
             turns: self,
             project,
             line: Arc::clone(&line.running),
@@ -103,17 +103,17 @@ impl Turns {
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut asked = self
+        let mut lines = self
             .turns
-            .asked
+            .lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = asked.get_mut(&self.project) {
+        if let Some(line) = lines.get_mut(&self.project) {
             line.count -= 1;
             if line.count == 0 {
-                asked.remove(&self.project);
+                lines.remove(&self.project);
             }
         }
     }
@@ -136,14 +136,16 @@ mod tests {
         assert!(look(one).is_none(), "it waits");
         assert!(matches!(look(other), Some(Ok(_))), "others do not");
 
-        let waiting: Vec<_> = (OF_PROJECT..PER_PROJECT).map(|_| turns.ask(one)).collect();
+        let waiting: Vec<_> = (OF_PROJECT..PER_PROJECT)
+            .map(|_| turns.place(one))
+            .collect();
         assert!(waiting.iter().all(Result::is_ok));
         let refused = look(one).expect("at once").err().expect("refused");
         assert_eq!(refused.code, Code::RateLimitExceeded);
-        assert!(turns.ask(other).is_ok());
+        assert!(turns.place(other).is_ok());
 
         drop((looking, waiting));
         assert!(matches!(look(one), Some(Ok(_))));
-        assert!(turns.asked.lock().unwrap().is_empty(), "nothing is kept");
+        assert!(turns.lines.lock().unwrap().is_empty(), "nothing is kept");
     }
 }

@@ -17,6 +17,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::extract::request_host;
 use crate::app::App;
+use crate::domain::host::{without_brackets, without_port};
 use crate::error::{Code, Error};
 
 /// The middleware.
@@ -54,8 +55,7 @@ fn is_known(app: &App, host: &str) -> bool {
 
 /// Whether nobody can give out this name on the internet.
 fn is_local(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_address = address.parse::<IpAddr>().is_ok();
+    let is_address = without_brackets(name).parse::<IpAddr>().is_ok();
     // Of one word: the machine's name. `.local` is multicast DNS (RFC 6762).
     is_address
         || !name.contains('.')
@@ -65,13 +65,6 @@ fn is_local(name: &str) -> bool {
 fn is_below(name: &str, parent: &str) -> bool {
     name.strip_suffix(parent)
         .is_some_and(|rest| rest.ends_with('.'))
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    }
 }
 
 #[cfg(test)]
@@ -86,6 +79,7 @@ mod tests {
             "127.0.0.1:4000",
             "192.168.1.7",
             "[::1]:4000",
+            "fe80::1",
             "app.localhost",
             "adas-mac.local:4000",
             "devbox",
@@ -96,6 +90,8 @@ mod tests {
             "evil.example",
             "evil.example:4000",
             "127.0.0.1.evil.example",
+            "localhost:4000.evil.example",
+            "[127.0.0.1",
             "localhost.evil.example",
             "evillocal.example",
             "com.",

@@ -7,6 +7,7 @@ use std::future::{Future, Ready, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::Version;
@@ -17,6 +18,7 @@ use futures::future::{CatchUnwind, Either};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::extract::Crowded;
 use super::trace::TraceId;
 use super::{error, headers};
 use crate::error::{Code, Error};
@@ -32,7 +34,7 @@ impl<S> Layer<S> for OutcomeLayer {
     }
 }
 
-/// Refuses what names no host or two, and finishes every answer.
+/// Refuses what no route may see, and finishes every answer.
 #[derive(Clone)]
 pub(super) struct Outcome<S>(S);
 
@@ -53,15 +55,15 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let trace_id = request.extensions().get::<TraceId>().cloned();
-        let answer = if has_one_host(&request) {
-            match catch_unwind(AssertUnwindSafe(|| self.0.call(request))) {
+        let answer = match refusal(&request) {
+            Some(error) => {
+                let refused = error::ApiError(error).into_response();
+                Either::Right(ready(Ok(Ok(refused))))
+            }
+            None => match catch_unwind(AssertUnwindSafe(|| self.0.call(request))) {
                 Ok(answer) => Either::Left(AssertUnwindSafe(answer).catch_unwind()),
                 Err(panic) => Either::Right(ready(Err(panic))),
-            }
-        } else {
-            let message = "the request names no host, or two; send one Host header";
-            let refused = error::ApiError(Error::new(Code::BadRequest, message)).into_response();
-            Either::Right(ready(Ok(Ok(refused))))
+            },
         };
         Finishing { answer, trace_id }
     }
@@ -88,6 +90,16 @@ impl<F: Future<Output = Answer>> Future for Finishing<F> {
         let trace_id = this.trace_id.as_ref().map_or("", |id| &id.0);
         Poll::Ready(Ok(headers::count(error::finish(response, trace_id))))
     }
+}
+
+/// Why a request reaches no route, whichever it is for.
+fn refusal(request: &Request) -> Option<Error> {
+    if request.extensions().get::<Crowded>().is_some() {
+        let message = "your address has too many requests under way; try again in 1 s";
+        return Some(Error::rate_limited(Duration::from_secs(1), message));
+    }
+    let message = "the request names no host, or two; send one Host header";
+    (!has_one_host(request)).then(|| Error::new(Code::BadRequest, message))
 }
 
 /// A proxy may have decided by the other one (RFC 9112, section 3.2; RFC 9113,

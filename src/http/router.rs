@@ -89,7 +89,9 @@ mod tests {
     use std::sync::Arc;
 
     use axum::body::{Body, to_bytes};
-    use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+    use axum::http::header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    };
     use axum::http::{Request, Response};
     use axum::routing::get;
     use serde_json::Value;
@@ -101,6 +103,7 @@ mod tests {
     use crate::config::Config;
     use crate::error::{Code, Error};
     use crate::http::error::ApiError;
+    use crate::http::extract::Crowded;
 
     const LONG: &str = "a line that is worth compressing, a line that is worth compressing\n";
 
@@ -176,6 +179,23 @@ mod tests {
         let response = ask(&router, "/limited").await;
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+
+    #[tokio::test]
+    async fn a_request_too_many_is_refused_like_any_other() {
+        let (_folder, router) = routes().await;
+        let mut request = Request::get("/page").body(Body::empty()).expect("one");
+        request.extensions_mut().insert(Crowded);
+        let response = router.oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let body = to_bytes(response.into_body(), 10_000)
+            .await
+            .expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["error"]["code"], "RATE_LIMIT_EXCEEDED");
+        assert!(body["error"]["details"]["trace_id"].is_string(), "{body}");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::common::{DEADLINE, Setup, TestServer};
 use crate::connections::{ask, connect};
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -22,6 +23,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -173,26 +175,53 @@ async fn more_streams_than_agreed_are_refused() {
     assert_it_serves(server).await;
 }
 
+/// A client that is soon given up.
+fn impatient() -> Limits {
+    Limits {
+        stall: Duration::from_millis(50),
+        ..Limits::new(100)
+    }
+}
+
+/// How much of each answer is taken without being asked for more.
+fn initial_window(size: u32) -> Vec<u8> {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &size.to_be_bytes()].concat()
+}
+
+fn ask_for_much(stream: u32) -> Vec<u8> {
+    let ask = request("GET", "/api/docs/swagger-ui-bundle.js");
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &ask)
+}
+
 /// A socket that is read from can hold as many answers as its streams.
 #[tokio::test]
 async fn an_answer_that_nobody_takes_is_given_up() {
-    const INITIAL_WINDOW_SIZE: u16 = 4;
-    let limits = Limits {
-        stall: Duration::from_millis(50),
-        ..Limits::new(100)
-    };
-    let server = Setup::new().limits(limits).start().await;
-    for window in [0_u32, 1] {
-        let setting = [
-            &INITIAL_WINDOW_SIZE.to_be_bytes()[..],
-            &window.to_be_bytes(),
-        ]
-        .concat();
-        let mut stream = greeted_with(&server, &setting).await;
-        let path = "/api/docs/swagger-ui-bundle.js";
-        let ask = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", path));
-        let seen = answers(&mut stream, ask, |_, _| false).await;
+    let server = Setup::new().limits(impatient()).start().await;
+    for window in [0, 1] {
+        let mut stream = greeted_with(&server, &initial_window(window)).await;
+        let seen = answers(&mut stream, ask_for_much(1), |_, _| false).await;
         assert!(seen.iter().any(|(kind, _)| *kind == HEADERS), "{seen:?}");
+        assert!(seen.contains(&(RST_STREAM, CANCEL)), "{seen:?}");
+    }
+    assert_it_serves(server).await;
+}
+
+/// Behind a proxy they are other people's.
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_no_other() {
+    let server = Setup::new().limits(impatient()).start().await;
+    for window in [0, 1] {
+        let mut stream = greeted_with(&server, &initial_window(window)).await;
+        let login = request("POST", "/api/v1/auth/login");
+        let mut both = frame(HEADERS, END_HEADERS, 1, &login);
+        both.extend(ask_for_much(3));
+        let given_up = |kind, word| (kind, word) == (RST_STREAM, CANCEL);
+        let seen = answers(&mut stream, both, given_up).await;
+        assert!(seen.contains(&(RST_STREAM, CANCEL)), "{seen:?}");
+        let body = frame(DATA, END_STREAM, 1, b"{}");
+        let seen = answers(&mut stream, body, |kind, _| kind == HEADERS).await;
+        assert_eq!(seen.last(), Some(&(HEADERS, 0)), "{seen:?}");
     }
     assert_it_serves(server).await;
 }

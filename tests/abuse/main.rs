@@ -72,6 +72,7 @@
 //! | HTTP/2: many streams, huge header lists | abuse/http2.rs | more_streams_than_agreed_are_refused | closed |
 //! | | abuse/http2.rs | a_header_list_over_the_limit_reaches_no_route | closed |
 //! | HTTP/2: answers that are asked for and not taken | abuse/http2.rs | an_answer_that_nobody_takes_is_given_up | closed |
+//! | | abuse/http2.rs | an_answer_that_nobody_takes_ends_no_other | cut |
 //! | | abuse/http2.rs | streams_count_among_the_requests_of_their_address | RATE_LIMIT_EXCEEDED |
 //! | two hosts in one request | abuse/bodies.rs | a_request_for_two_hosts_or_none_is_refused | BAD_REQUEST |
 //! | DNS rebinding of a developer's server | abuse/bodies.rs | a_website_does_not_reach_a_developers_server_by_its_own_name | FORBIDDEN |

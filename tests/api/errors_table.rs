@@ -17,7 +17,8 @@ fn table() -> String {
          ```\n\n\
          Match on `code`: it never changes. `message` is for people and may change. `details`\n\
          always has the `trace_id` under which the server's log knows the request, and what else\n\
-         helps, such as the `field` of an input that cannot be taken or `retry_after_seconds`.\n\n\
+         helps, such as the `field` of an input that cannot be taken or `retry_after_seconds`.\n\
+         Only a connection that is refused (429, 503) before anything of it is read has none.\n\n\
          *Retry* says whether the same request can succeed later without a change.\n\n\
          ## Answers\n\n\
          | status | code | retry | meaning |\n|---|---|---|---|\n",

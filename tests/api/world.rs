@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hivesync::blobs::{BlobKey, BlobKind};
 use hivesync::clock::Random;
 use hivesync::domain::preview::{
-    Asked, Bundle, Bytecode, Platform, Preview, PreviewStatus, TokenFacts,
+    Bundle, Bytecode, NewPreview, Platform, Preview, PreviewStatus, TokenFacts,
 };
 use hivesync::domain::project::{Member, MemberRole, Project, ProjectConfig, ProjectKind, Source};
 use hivesync::domain::{JobId, ProjectId, UserId};
@@ -163,7 +163,7 @@ pub(crate) async fn preview(
             version: 98,
         }),
     };
-    let asked = Asked {
+    let new = NewPreview {
         id: id.clone(),
         project_id: project,
         requested_by: people.owner.id,
@@ -185,7 +185,7 @@ pub(crate) async fn preview(
         percent: if done { 100 } else { 0 },
         bundle: done.then_some(bundle),
         completed_at: status.is_final().then_some(now),
-        ..Preview::queued(asked)
+        ..Preview::queued(new)
     };
     let mut job = job.into_new_job(id.clone()).expect("a job");
     if status.is_final() {

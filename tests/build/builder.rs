@@ -15,7 +15,7 @@ use hivesync::app::App;
 use hivesync::blobs::BlobKey;
 use hivesync::clock::Timestamp;
 use hivesync::config::{Config, SandboxChoice};
-use hivesync::domain::preview::{Asked, Platform, Preview, PreviewStatus, TokenFacts};
+use hivesync::domain::preview::{NewPreview, Platform, Preview, PreviewStatus, TokenFacts};
 use hivesync::domain::project::{Project, ProjectConfig, Source};
 use hivesync::domain::{JobId, ProjectId, UserId};
 use hivesync::ephemeral::topic;
@@ -132,7 +132,7 @@ impl Builder {
         let app = self.app();
         let now = app.clock.now();
         let id = JobId::generate(&*app.random, now);
-        let preview = Preview::queued(Asked {
+        let preview = Preview::queued(NewPreview {
             id: id.clone(),
             project_id: project,
             requested_by: UserId(1),

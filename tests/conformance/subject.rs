@@ -1,12 +1,13 @@
 //! The adapters under test, and the values that cases are made of.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hivesync::clock::{ManualClock, Timestamp};
 use hivesync::domain::job::{Job, NewJob, Priority, Queue};
-use hivesync::domain::preview::{Asked, Platform, Preview, TokenFacts};
+use hivesync::domain::preview::{NewPreview, Platform, Preview, TokenFacts};
 use hivesync::domain::project::{Member, MemberRole, Project, ProjectConfig, Source};
 use hivesync::domain::user::{ApiToken, Role, Scope, Session, User};
 use hivesync::domain::{JobId, ProjectId, UserId};
@@ -135,6 +136,24 @@ pub(crate) fn assert_code<T: std::fmt::Debug>(outcome: Result<T>, code: Code) {
     }
 }
 
+/// A deadline for what must happen, far beyond what it takes.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How long nothing is watched not to happen. A slow machine can only make
+/// the case weaker, never fail it.
+const WATCHED: Duration = Duration::from_millis(60);
+
+/// What a waiter is told, or given, which must happen.
+pub(crate) async fn wakes<T>(waiter: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, waiter)
+        .await
+        .expect("the waiter should have woken")
+}
+
+/// Whether a waiter goes on waiting.
+pub(crate) async fn sleeps<T>(waiter: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(WATCHED, waiter).await.is_err()
+}
+
 pub(crate) fn builds() -> ClaimRequest {
     ClaimRequest {
         queues: vec![Queue::PreviewBuild],
@@ -230,7 +249,7 @@ pub(crate) fn member(project: i64, user: i64) -> Member {
 /// A queued iOS preview of project `project`, `number` seconds after the start.
 pub(crate) fn preview(number: u64, project: i64) -> Preview {
     let created_at = START.after(Duration::from_secs(number));
-    Preview::queued(Asked {
+    Preview::queued(NewPreview {
         id: job_id(number),
         project_id: ProjectId(project),
         requested_by: UserId(1),

@@ -9,6 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::domain::host::without_brackets;
 use crate::error::{Context, Result};
 
 pub(super) struct Authority {
@@ -54,7 +55,7 @@ impl Authority {
 
     fn config(&self, host: &str) -> Result<ServerConfig> {
         let what = "make a certificate for an install";
-        let name = host.trim_start_matches('[').trim_end_matches(']');
+        let name = without_brackets(host);
         let mut params = CertificateParams::new([name.to_owned()]).or_internal(what)?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;

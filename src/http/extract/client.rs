@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use ipnet::IpNet;
 
 use crate::app::App;
+use crate::domain::host::without_brackets;
 use crate::error::Result;
 use crate::http::AppState;
 use crate::http::error::ApiError;
@@ -17,6 +18,11 @@ use crate::http::error::ApiError;
 /// `None` on the Unix socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub Option<SocketAddr>);
+
+/// Put into a request by the server when its address has too many under way:
+/// it is refused like any other, and not served.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowded;
 
 impl Peer {
     fn of(parts: &Parts) -> Option<IpAddr> {
@@ -72,7 +78,7 @@ fn hop_address(text: &str) -> Option<IpAddr> {
     let address = text
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|a| a.ip()))
-        .or_else(|_| text.trim_matches(['[', ']']).parse::<IpAddr>());
+        .or_else(|_| without_brackets(text).parse::<IpAddr>());
     address.ok().map(|a| a.to_canonical())
 }
 

@@ -9,7 +9,7 @@ pub mod paging;
 pub mod params;
 
 pub use caller::{Bearer, Caller};
-pub use client::{ClientAddr, Peer, PublicUrl, phone_url, request_host};
+pub use client::{ClientAddr, Crowded, Peer, PublicUrl, phone_url, request_host};
 pub use job::{AccessParam, JobReader};
 pub use json::Json;
 pub use paging::{Paging, PagingParams};

@@ -6,13 +6,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tower::ServiceExt;
@@ -20,11 +18,11 @@ use tower::ServiceExt;
 use super::Limits;
 use super::io::{Notes, Patient};
 use super::per_address::ConnectionPermit;
-use super::pulse::Stopped;
 use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
+use super::streams::Streams;
 use crate::error::Code;
-use crate::http::extract::Peer;
+use crate::http::extract::{Crowded, Peer};
 use crate::lifecycle::Lifecycle;
 
 /// The largest head of a request, in bytes.
@@ -44,7 +42,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn parts(self) -> (StatusCode, String) {
+    /// For a connection of which nothing is read.
+    fn text(self) -> String {
         let (status, code, message) = match self {
             Self::Full => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -54,33 +53,17 @@ impl Refusal {
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
                 Code::RateLimitExceeded,
-                "your address has too many connections or requests open",
+                "your address has too many connections open",
             ),
         };
         let code = code.as_str();
         let body =
             format!(r#"{{"error":{{"code":"{code}","message":"{message}","details":{{}}}}}}"#);
-        (status, body)
-    }
-
-    /// For a connection of which nothing is read.
-    fn text(self) -> String {
-        let (status, body) = self.parts();
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
-    }
-
-    /// For a request on a connection that is served.
-    fn response(self) -> Response {
-        let (status, body) = self.parts();
-        let headers = [
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (RETRY_AFTER, HeaderValue::from_static("1")),
-        ];
-        (status, headers, body).into_response()
     }
 }
 
@@ -102,13 +85,13 @@ where
 
 /// HTTP/1.1 and HTTP/2 (by prior knowledge), with our limits.
 pub(super) struct Protocol {
-    builder: Builder<TokioExecutor>,
+    builder: Builder<Streams>,
     limits: Limits,
 }
 
 impl Protocol {
     pub(super) fn new(limits: Limits) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = Builder::new(Streams);
         builder
             .http1()
             .timer(TokioTimer::new())
@@ -145,35 +128,30 @@ impl Protocol {
         let io = TokioIo::new(Patient::new(stream, self.limits.stall, notes));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            let request = request.map(|body| RequestBody::new(body, unread.clone(), pace));
-            let answer = ResponseBody::to(&request, &requests);
-            let running = permit.request();
-            let response = running.map(|running| (router.clone().oneshot(request), running));
+            let mut request = request.map(|body| RequestBody::new(body, unread.clone(), pace));
+            let running = requests.begin();
+            let permit = permit.request();
+            if permit.is_none() {
+                request.extensions_mut().insert(Crowded);
+            }
+            let response = router.clone().oneshot(request);
             async move {
-                let Some((response, running)) = response else {
-                    let refusal = Refusal::TooMany.response();
-                    return Ok::<_, Infallible>(refusal.map(|body| answer.of(body, None)));
-                };
                 let response = response.await?;
-                Ok(response.map(|body| answer.of(body, Some(running))))
+                let answer = |body| ResponseBody::new(body, running, permit);
+                Ok::<_, Infallible>(response.map(answer))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
         tokio::select! {
             ended = connection.as_mut() => return report(ended),
             () = life.stopping().cancelled() => {}
-            stopped = pulse.stopped(self.limits.header, self.limits.idle, self.limits.stall) => {
-                // Who takes nothing takes no farewell either.
-                if stopped == Stopped::Stuck {
-                    return;
-                }
-            }
+            () = pulse.stopped(self.limits.header, self.limits.idle, self.limits.stall) => {}
         }
         pulse.restart();
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection.as_mut() => report(ended),
-            _ = pulse.stopped(FAREWELL, FAREWELL, self.limits.stall) => {}
+            () = pulse.stopped(FAREWELL, FAREWELL, self.limits.stall) => {}
             () = life.halting().cancelled() => {}
         }
     }

@@ -10,6 +10,7 @@ mod per_address;
 mod pulse;
 mod request_body;
 mod response_body;
+mod streams;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -45,7 +46,8 @@ pub struct Limits {
     /// which proxies commonly keep theirs: who closes second meets no reset.
     pub idle: Duration,
     /// For a client that takes nothing of what it is sent: of all of it, or on
-    /// HTTP/2 of one answer.
+    /// HTTP/2 of one answer, which ends alone while others go on: behind a proxy
+    /// they are other people's.
     pub stall: Duration,
     pub body: Pace,
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::streams::End;
+
 /// Never, as a time of [`State`].
 const NEVER: u64 = 0;
 
@@ -29,19 +31,16 @@ struct State {
     head: AtomicU64,
     /// The client has begun a head and lets us wait for the rest.
     waits: Notify,
-    /// Since when the client is waited for, of each answer that shares the
-    /// connection with others.
-    takers: Mutex<HashMap<u64, Arc<AtomicU64>>>,
+    /// Of each answer that shares the connection with others.
+    takers: Mutex<HashMap<u64, Taking>>,
     next_taker: AtomicU64,
 }
 
-/// Why nothing more is expected of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
-    /// Nothing is asked on it.
-    Quiet,
-    /// An answer is not taken.
-    Stuck,
+#[derive(Debug)]
+struct Taking {
+    /// Since when the client is waited for.
+    since: Arc<AtomicU64>,
+    end: End,
 }
 
 /// Whose turn it is with an answer, until it is dropped: ours to make the next
@@ -99,19 +98,7 @@ impl Pulse {
         Running(self.clone())
     }
 
-    /// An answer that the client may take at its own pace, beside others.
-    pub(super) fn taker(&self) -> Taker {
-        let id = self.0.next_taker.fetch_add(1, Ordering::Relaxed);
-        let since = Arc::new(AtomicU64::new(NEVER));
-        self.takers().insert(id, Arc::clone(&since));
-        Taker {
-            pulse: self.clone(),
-            id,
-            since,
-        }
-    }
-
-    fn takers(&self) -> MutexGuard<'_, HashMap<u64, Arc<AtomicU64>>> {
+    fn takers(&self) -> MutexGuard<'_, HashMap<u64, Taking>> {
         self.0.takers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,26 +115,21 @@ impl Pulse {
         self.0.born + Duration::from_micros(time - 1)
     }
 
-    /// Returns when the connection has been quiet, at the head of a request, or
-    /// stuck with an answer for longer than its limit.
-    pub(super) async fn stopped(
-        &self,
-        header: Duration,
-        idle: Duration,
-        stall: Duration,
-    ) -> Stopped {
+    /// Ends each answer that the client has not taken within its limit. Returns
+    /// when they were all that ran, or when the connection has been quiet, or at
+    /// the head of a request, for longer than its limit.
+    pub(super) async fn stopped(&self, header: Duration, idle: Duration, stall: Duration) {
         loop {
             let now = Instant::now();
             // What begins to count after now has its limit after that.
             let latest = now + idle.min(stall);
-            let stuck = self.stuck_until(stall);
-            if stuck.is_some_and(|deadline| deadline <= now) {
-                return Stopped::Stuck;
-            }
+            let given_up = self.give_up(now, stall);
+            let all_are = given_up > 0 && given_up == self.0.running.load(Ordering::SeqCst);
             let quiet = self.deadline(header, idle);
-            if quiet.is_some_and(|deadline| deadline <= now) {
-                return Stopped::Quiet;
+            if all_are || quiet.is_some_and(|deadline| deadline <= now) {
+                return;
             }
+            let stuck = self.stuck_until(stall);
             let look = stuck.into_iter().chain(quiet).fold(latest, Instant::min);
             tokio::select! {
                 () = sleep_until(look) => {}
@@ -156,15 +138,38 @@ impl Pulse {
         }
     }
 
-    /// When the client has been waited for for too long, if it takes nothing;
-    /// `None` while it has all that we have made.
+    /// Ends the answers for which the client has been waited for too long, and
+    /// says how many.
+    fn give_up(&self, now: Instant, stall: Duration) -> usize {
+        let mut takers = self.takers();
+        let before = takers.len();
+        takers.retain(|_, taking| {
+            let is_stuck = self
+                .stuck_at(taking, stall)
+                .is_some_and(|deadline| deadline <= now);
+            if is_stuck {
+                taking.end.now();
+            }
+            !is_stuck
+        });
+        before - takers.len()
+    }
+
+    /// When an answer will first be given up, if the client takes nothing; `None`
+    /// while it has all that we have made.
     fn stuck_until(&self, stall: Duration) -> Option<Instant> {
         let takers = self.takers();
-        let times = takers
-            .values()
-            .map(|since| since.load(Ordering::SeqCst))
-            .filter(|since| *since != NEVER);
-        times.min().map(|since| self.at(since) + stall)
+        let deadlines = takers.values();
+        deadlines
+            .filter_map(|taking| self.stuck_at(taking, stall))
+            .min()
+    }
+
+    fn stuck_at(&self, taking: &Taking, stall: Duration) -> Option<Instant> {
+        match taking.since.load(Ordering::SeqCst) {
+            NEVER => None,
+            since => Some(self.at(since) + stall),
+        }
     }
 
     /// When the limit is reached if nothing happens; `None` while a request
@@ -179,6 +184,26 @@ impl Pulse {
         };
         let (quiet, head) = (since(&self.0.quiet, idle), since(&self.0.head, header));
         quiet.into_iter().chain(head).min()
+    }
+}
+
+impl Running {
+    /// Its answer, which shares the connection with others, for the client to
+    /// take at its own pace; ended by `end` if it does not.
+    pub(super) fn taker(&self, end: End) -> Taker {
+        let Self(pulse) = self;
+        let id = pulse.0.next_taker.fetch_add(1, Ordering::Relaxed);
+        let since = Arc::new(AtomicU64::new(pulse.now()));
+        let taking = Taking {
+            since: Arc::clone(&since),
+            end,
+        };
+        pulse.takers().insert(id, taking);
+        Taker {
+            pulse: pulse.clone(),
+            id,
+            since,
+        }
     }
 }
 
@@ -274,20 +299,26 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_not_taken_counts_whatever_else_happens() {
         let pulse = Pulse::default();
-        let (_other, _stuck) = (pulse.begin(), pulse.begin());
-        let (moving, stuck) = (pulse.taker(), pulse.taker());
+        let (moving, stuck) = (pulse.begin(), pulse.begin());
+        let moving_taker = moving.taker(End::default());
+        moving_taker.waits();
         assert_eq!(pulse.stuck_until(IDLE), None, "ours to make");
-        stuck.waited_for();
+        let stuck_taker = stuck.taker(End::default());
         let deadline = pulse.stuck_until(IDLE);
         assert!(deadline.is_some());
-        moving.waited_for();
-        moving.waits();
+        moving_taker.waited_for();
+        moving_taker.waits();
         pulse.heard();
         assert_eq!(pulse.stuck_until(IDLE), deadline);
         let short = Duration::from_millis(1);
-        assert_eq!(pulse.stopped(HEADER, IDLE, short).await, Stopped::Stuck);
-        drop(stuck);
+        let much_later = Instant::now() + IDLE;
+        assert_eq!(pulse.give_up(much_later, short), 1);
+        assert_eq!(pulse.stuck_until(IDLE), None, "it is told once");
+        drop((stuck_taker, stuck));
         assert_eq!(pulse.stuck_until(IDLE), None);
+        moving_taker.waited_for();
+        // Nothing else runs any more.
+        pulse.stopped(HEADER, IDLE, short).await;
     }
 
     #[tokio::test]

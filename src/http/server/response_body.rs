@@ -4,27 +4,22 @@
 //! On HTTP/1 that is the socket's to see. On HTTP/2 a body that was handed over
 //! waits in the protocol's own buffers for as long as the client likes: it goes
 //! in small pieces, of which the next one is asked for when the client has made
-//! room, and who makes none for too long is given up ([`Pulse::stopped`]).
+//! room, and who makes none for too long is given up
+//! ([`Pulse::stopped`](super::pulse::Pulse::stopped)).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
-use hyper::{Request, Version};
 
 use super::per_address::RequestPermit;
-use super::pulse::{Pulse, Running, Taker};
+use super::pulse::{Running, Taker};
+use super::streams::End;
 
 /// Bytes of a piece on HTTP/2, its usual frame. As much of each answer may lie
 /// there that nobody counts any more.
 const PIECE: usize = 16 * 1024;
-
-/// A request that will have an answer.
-pub(super) struct Pending {
-    running: Running,
-    taker: Option<Taker>,
-}
 
 pub(super) struct ResponseBody {
     body: Body,
@@ -38,12 +33,14 @@ pub(super) struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// The answer to be of a request that begins.
-    pub(super) fn to<B>(request: &Request<B>, pulse: &Pulse) -> Pending {
-        let shared = request.version() == Version::HTTP_2;
-        Pending {
-            running: pulse.begin(),
-            taker: shared.then(|| pulse.taker()),
+    /// The answer to a request, made where that runs.
+    pub(super) fn new(body: Body, running: Running, permit: Option<RequestPermit>) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            taker: End::of_this_request().map(|end| running.taker(end)),
+            running,
+            permit,
         }
     }
 
@@ -64,21 +61,6 @@ impl ResponseBody {
             }
             Ok(data) => Frame::data(data),
             Err(other) => other,
-        }
-    }
-}
-
-impl Pending {
-    pub(super) fn of(self, body: Body, permit: Option<RequestPermit>) -> ResponseBody {
-        if let Some(taker) = &self.taker {
-            taker.waited_for();
-        }
-        ResponseBody {
-            body,
-            rest: Bytes::new(),
-            taker: self.taker,
-            running: self.running,
-            permit,
         }
     }
 }

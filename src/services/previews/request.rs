@@ -7,7 +7,7 @@ use super::{estimate, find};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::domain::JobId;
-use crate::domain::preview::{Asked, BuildError, Platform, Preview, PreviewStatus};
+use crate::domain::preview::{BuildError, NewPreview, Platform, Preview, PreviewStatus};
 use crate::domain::project::Project;
 use crate::ephemeral::topic;
 use crate::error::{Code, Error, Result};
@@ -204,7 +204,7 @@ pub(super) async fn new_preview(
         ..PreviewFilter::default()
     };
     let recent = app.store.previews(&lately, &Page::first(10)).await?.items;
-    Ok(Preview::queued(Asked {
+    Ok(Preview::queued(NewPreview {
         id: JobId::generate(app.random.as_ref(), now),
         project_id: token.project,
         requested_by: token.user,

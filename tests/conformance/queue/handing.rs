@@ -1,6 +1,5 @@
 //! Workers that wait for a job: each is given one, as by a claim.
 
-use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -10,42 +9,26 @@ use hivesync::clock::Clock;
 use hivesync::domain::job::{Job, JobState, NewJob, Priority, Queue};
 use hivesync::store::{Batch, Claim};
 
-use crate::subject::{LEASE, START, Subject, builds, job, job_id, limited};
-
-/// A deadline for what must happen, far beyond what it takes.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// How long nothing is watched not to happen. A slow machine can only make
-/// the case weaker, never fail it.
-const WATCHED: Duration = Duration::from_millis(60);
+use crate::subject::{LEASE, START, Subject, builds, job, job_id, limited, sleeps, wakes};
 
 async fn next(subject: &Subject) -> (Claim, Job) {
     subject.queue.next(&builds()).await.unwrap()
 }
 
-async fn given<T>(waiting: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, waiting)
-        .await
-        .expect("the worker should have been given a job")
-}
-
-async fn waits<T>(waiting: impl Future<Output = T>) -> bool {
-    tokio::time::timeout(WATCHED, waiting).await.is_err()
-}
-
 pub(super) async fn a_job_that_waits_is_given_at_once(subject: &Subject) {
     subject.enqueue(job(1)).await;
-    let (claim, started) = given(next(subject)).await;
+    let (claim, started) = wakes(next(subject)).await;
     assert_eq!(claim.job, job_id(1));
     assert_eq!(subject.job(&job_id(1)).await, started);
-    assert!(waits(next(subject)).await);
+    assert!(sleeps(next(subject)).await);
 }
 
 pub(super) async fn a_waiting_worker_is_given_a_new_job(subject: &Subject) {
     let mut waiting = pin!(next(subject));
-    assert!(waits(&mut waiting).await);
+    assert!(sleeps(&mut waiting).await);
     subject.clock.advance(Duration::from_secs(5));
     subject.enqueue(job(1)).await;
-    let (claim, started) = given(waiting).await;
+    let (claim, started) = wakes(waiting).await;
     assert_eq!((&claim.job, claim.fence), (&job_id(1), 1));
     assert_eq!((started.state, started.attempts), (JobState::Running, 1));
     let now = subject.clock.now();
@@ -67,7 +50,7 @@ pub(super) async fn waiting_workers_are_given_each_job_once(subject: &Subject) {
             subject.enqueue(job(number)).await;
         }
     };
-    let (given, ()) = tokio::join!(given(workers), enqueue);
+    let (given, ()) = tokio::join!(wakes(workers), enqueue);
     let mut jobs: Vec<_> = given.into_iter().map(|(claim, _)| claim.job).collect();
     jobs.sort();
     assert_eq!(jobs, (1..=20).map(job_id).collect::<Vec<_>>());
@@ -75,20 +58,20 @@ pub(super) async fn waiting_workers_are_given_each_job_once(subject: &Subject) {
 
 pub(super) async fn waiting_workers_are_given_what_a_claim_would_take(subject: &Subject) {
     let mut first = pin!(next(subject));
-    assert!(waits(&mut first).await);
+    assert!(sleeps(&mut first).await);
     let sync = NewJob {
         queue: Queue::Sync,
         ..job(4)
     };
     subject.enqueue(sync).await;
-    assert!(waits(&mut first).await);
+    assert!(sleeps(&mut first).await);
     let urgent = NewJob {
         priority: Priority::HIGH,
         ..job(2)
     };
     let batch = Batch::new().enqueue(job(1)).enqueue(urgent).enqueue(job(3));
     subject.store.commit(batch).await.unwrap();
-    assert_eq!(given(first).await.0.job, job_id(2));
+    assert_eq!(wakes(first).await.0.job, job_id(2));
     assert_eq!(subject.claim_id().await, Some(job_id(1)));
 }
 
@@ -102,18 +85,18 @@ pub(super) async fn a_waiting_worker_passes_over_a_full_group(subject: &Subject)
         };
         subject.enqueue(new).await;
     }
-    let (first, _) = given(next()).await;
+    let (first, _) = wakes(next()).await;
     let mut second = pin!(next());
-    assert!(waits(&mut second).await);
+    assert!(sleeps(&mut second).await);
     let mut third = pin!(next());
-    assert!(waits(&mut third).await);
+    assert!(sleeps(&mut third).await);
     let other = NewJob { group: 8, ..job(3) };
     subject.enqueue(other).await;
     let end = async {
         tokio::task::yield_now().await;
         subject.queue.complete(&first, Batch::new()).await.unwrap();
     };
-    let (second, third, ()) = tokio::join!(given(second), given(third), end);
+    let (second, third, ()) = tokio::join!(wakes(second), wakes(third), end);
     let mut jobs = [second.0.job, third.0.job];
     jobs.sort();
     assert_eq!(jobs, [2, 3].map(job_id));
@@ -124,9 +107,9 @@ pub(super) async fn a_waiting_worker_is_given_a_job_when_its_queue_goes_on(subje
     pause(true).await.unwrap();
     let mut waiting = pin!(next(subject));
     subject.enqueue(job(1)).await;
-    assert!(waits(&mut waiting).await);
+    assert!(sleeps(&mut waiting).await);
     pause(false).await.unwrap();
-    assert_eq!(given(waiting).await.0.job, job_id(1));
+    assert_eq!(wakes(waiting).await.0.job, job_id(1));
 }
 
 pub(super) async fn a_waiting_worker_is_given_a_delayed_job_when_it_is_due(subject: &Subject) {
@@ -136,18 +119,18 @@ pub(super) async fn a_waiting_worker_is_given_a_delayed_job_when_it_is_due(subje
     };
     subject.enqueue(later).await;
     let mut waiting = pin!(next(subject));
-    assert!(waits(&mut waiting).await);
+    assert!(sleeps(&mut waiting).await);
     subject.clock.advance(LEASE);
-    assert_eq!(given(waiting).await.0.job, job_id(1));
+    assert_eq!(wakes(waiting).await.0.job, job_id(1));
 }
 
 pub(super) async fn a_waiting_worker_is_given_a_job_whose_lease_ends(subject: &Subject) {
     subject.enqueue(job(1)).await;
     let (lost, _) = subject.claim().await.unwrap();
     let mut waiting = pin!(next(subject));
-    assert!(waits(&mut waiting).await);
+    assert!(sleeps(&mut waiting).await);
     subject.clock.advance(LEASE);
-    let (claim, again) = given(waiting).await;
+    let (claim, again) = wakes(waiting).await;
     assert_eq!((claim.job, again.attempts), (job_id(1), 2));
     assert!(claim.fence > lost.fence);
 }

@@ -1,31 +1,14 @@
 //! Idle workers: woken for everything, and only for something.
 
 use std::future::Future;
-use std::time::Duration;
 
 use hivesync::domain::job::{NewJob, Queue};
 use hivesync::store::Batch;
 
-use crate::subject::{LEASE, START, Subject, job, limited};
-
-/// A deadline for what must happen, far beyond what it takes.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// How long nothing is watched not to happen. A slow machine can only make
-/// the case weaker, never fail it.
-const WATCHED: Duration = Duration::from_millis(60);
+use crate::subject::{LEASE, START, Subject, job, limited, sleeps, wakes};
 
 fn wait(subject: &Subject) -> impl Future<Output = ()> {
     subject.queue.wait(&[Queue::PreviewBuild])
-}
-
-async fn wakes(waiter: impl Future<Output = ()>) {
-    tokio::time::timeout(DEADLINE, waiter)
-        .await
-        .expect("the waiter should have woken");
-}
-
-async fn sleeps(waiter: impl Future<Output = ()>) -> bool {
-    tokio::time::timeout(WATCHED, waiter).await.is_err()
 }
 
 pub(super) async fn a_waiter_wakes_for_new_jobs(subject: &Subject) {

@@ -17,7 +17,7 @@ use super::serve::{self, Separation, redirect};
 use crate::app::App;
 use crate::config::Secret;
 use crate::domain::JobId;
-use crate::domain::host::split_port;
+use crate::domain::host::without_port;
 use crate::error::{Code, Context, Error, Result};
 use crate::http::AppState;
 use crate::http::error::ApiError;
@@ -47,10 +47,7 @@ pub async fn by_host(State(app): State<AppState>, request: Request, next: Next) 
 
 /// What stands before `.host` in `asked`, without its port.
 fn label_below<'a>(asked: &'a str, host: &str) -> Option<&'a str> {
-    let name = match split_port(asked) {
-        (name, Some(port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => asked,
-    };
+    let name = without_port(asked);
     let cut = name.len().checked_sub(host.len() + 1)?;
     let (label, rest) = (name.get(..cut)?, name.get(cut..)?);
     let below = rest.strip_prefix('.')?.eq_ignore_ascii_case(host);

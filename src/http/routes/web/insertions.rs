@@ -5,13 +5,13 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use futures::stream;
 
-use crate::error::{Context, Error};
+use crate::blobs::extent::{Extent, Extents, Reader};
+use crate::error::{Context, Error, Result};
 
 /// Bytes of a piece on its way to the client.
 const PIECE: u64 = 64 * 1024;
@@ -65,28 +65,49 @@ impl Rewritten {
         self.length + texts.map(|text| text.len() as u64).sum::<u64>()
     }
 
-    /// The bytes of `range`, a piece at a time.
-    pub(super) fn body(self, range: Range<u64>) -> Body {
-        Body::from_stream(stream::try_unfold(range, move |left| {
+    /// The bytes of `range`: at once where they are few, so that their number is
+    /// known to those who look whether an answer is worth compressing; else a
+    /// piece at a time.
+    pub(super) async fn body(self, range: Range<u64>) -> Result<Body> {
+        if range.end - range.start <= PIECE {
+            return Ok(Body::from(self.piece(range).await?));
+        }
+        let pieces = stream::try_unfold(range, move |left| {
             let whole = self.clone();
             async move {
                 if left.is_empty() {
                     return Ok::<_, Error>(None);
                 }
                 let end = left.end.min(left.start + PIECE);
-                let piece = tokio::task::spawn_blocking(move || whole.read(left.start..end))
-                    .await
-                    .or_internal("read a file of a web preview")?;
                 // A file that became shorter: the promised length cannot be kept,
                 // so the connection is cut.
-                let piece = piece.or_internal("read a file of a web preview")?;
-                Ok(Some((Bytes::from(piece), end..left.end)))
+                let piece = whole.piece(left.start..end).await?;
+                Ok(Some((piece, end..left.end)))
             }
-        }))
+        });
+        Ok(Body::from_stream(pieces))
     }
 
-    /// Those bytes of the whole. Blocking.
-    fn read(&self, wanted: Range<u64>) -> io::Result<Vec<u8>> {
+    /// Those bytes of the whole, without a thread that may block where the
+    /// system's cache has them.
+    async fn piece(&self, wanted: Range<u64>) -> Result<Bytes> {
+        let what = "read a file of a web preview";
+        let fill_cached = |reader: &mut Reader, buffer: &mut [u8]| Ok(reader.fill_cached(buffer));
+        if let Ok(cached) = self.read(wanted.clone(), fill_cached) {
+            return Ok(Bytes::from(cached));
+        }
+        let whole = self.clone();
+        let read = move || whole.read(wanted, Reader::fill);
+        let piece = tokio::task::spawn_blocking(read).await.or_internal(what)?;
+        Ok(Bytes::from(piece.or_internal(what)?))
+    }
+
+    /// Those bytes of the whole, those of the file as `fill` reads them.
+    fn read(
+        &self,
+        wanted: Range<u64>,
+        fill: impl Fn(&mut Reader, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
         // Where the next part begins, in the whole and in the file.
         let (mut at, mut from) = (0, 0);
@@ -101,8 +122,14 @@ impl Rewritten {
             if !part.is_empty() {
                 let filled = out.len();
                 out.resize(filled + length(&part), 0);
-                self.file
-                    .read_exact_at(&mut out[filled..], from + part.start)?;
+                let stretch = Extent {
+                    file: Arc::clone(&self.file),
+                    range: from + part.start..from + part.end,
+                };
+                let mut reader = Extents::from_iter([stretch]).reader();
+                if fill(&mut reader, &mut out[filled..])? < length(&part) {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
             }
             at += place - from;
             from = place;
@@ -136,6 +163,7 @@ fn index(bytes: u64) -> usize {
 mod tests {
     use std::io::Write;
 
+    use axum::body::{HttpBody, to_bytes};
     use proptest::prelude::*;
 
     use super::*;
@@ -173,7 +201,28 @@ mod tests {
             let end = |at: u64| usize::try_from(at).unwrap().min(whole.len());
             let expected = &whole[end(from)..end(from + length)];
             let range = from.min(whole.len() as u64)..(from + length).min(whole.len() as u64);
-            prop_assert_eq!(rewritten.read(range).unwrap(), expected);
+            prop_assert_eq!(rewritten.read(range, Reader::fill).unwrap(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn of_few_bytes_it_is_known_how_many_they_are() {
+        let page = "<p>".repeat(100_000);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(page.as_bytes()).unwrap();
+        let rewritten = Rewritten {
+            file: Arc::new(file),
+            length: page.len() as u64,
+            insertions: Arc::new(vec![(0, What::Frame)]),
+            texts: Arc::new(Texts {
+                prefix: "/p/x".into(),
+                frame: "<script>".into(),
+            }),
+        };
+        let few = rewritten.clone().body(5..305).await.unwrap();
+        assert_eq!(few.size_hint().exact(), Some(300));
+        let whole = rewritten.clone().body(0..rewritten.size()).await.unwrap();
+        let whole = to_bytes(whole, usize::MAX).await.unwrap();
+        assert_eq!(whole, format!("<script>{page}"));
     }
 }

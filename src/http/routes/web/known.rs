@@ -58,7 +58,10 @@ pub(super) async fn insertions(
         .or_internal(what)?
 }
 
-#[allow(clippy::option_option)] // Unknown; known to be sent as it is; known.
+#[expect(
+    clippy::option_option,
+    reason = "unknown; known to be sent as it is; known"
+)]
 fn find(path: &Path) -> Option<Option<Arc<Insertions>>> {
     lock().files.get(path).cloned()
 }

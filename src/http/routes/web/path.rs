@@ -10,7 +10,6 @@ use url::form_urlencoded;
 use super::host;
 use super::rewrite::percent_decode;
 use super::serve::{self, Separation, redirect};
-
 use crate::config::Secret;
 use crate::domain::JobId;
 use crate::error::{Code, Context, Error, Result};

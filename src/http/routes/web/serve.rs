@@ -68,7 +68,7 @@ pub(super) async fn serve(
     let (method, etag, length) = (&parts.method, file.etag, file.length);
     let selection = file::select(method, &parts.headers, &etag, length);
     let content = file.content;
-    let body = |range| async move { Ok(content.body(range)) };
+    let body = |range| content.body(range);
     let mut response = file::respond(method, selection, &etag, length, body).await?;
     if !response.status().is_client_error() {
         dress(&mut response, &path, &file.kind);
@@ -106,10 +106,10 @@ enum Content {
 }
 
 impl Content {
-    fn body(self, range: Range<u64>) -> Body {
+    async fn body(self, range: Range<u64>) -> Result<Body> {
         match self {
-            Content::File(file) => file::stream(file, range),
-            Content::Rewritten(rewritten) => rewritten.body(range),
+            Content::File(file) => Ok(file::stream(file, range)),
+            Content::Rewritten(rewritten) => rewritten.body(range).await,
         }
     }
 }
