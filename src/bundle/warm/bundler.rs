@@ -224,6 +224,10 @@ impl Bundler {
 }
 
 impl Kept for Bundler {
+    fn key(&self) -> &str {
+        &self.facts.key
+    }
+
     fn memory(&self) -> u64 {
         self.resident.memory()
     }

@@ -45,7 +45,7 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
         project: shown.project.id,
         platform: shown.platform,
     };
-    let Some(place) = app.bundlers.place(spot, &shown.key, app.clock.now()) else {
+    let Some(place) = app.bundlers.place(spot, &shown.key) else {
         return;
     };
     let bundlers = app.bundlers.clone();
@@ -61,7 +61,7 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
                     error = %error.chain(),
                     "this project gets no warm bundler; its previews are built cold"
                 );
-                place.unfit(&shown.key, error.message.into_owned(), app.clock.now());
+                place.fail(error.message.into_owned());
             }
         }
     });

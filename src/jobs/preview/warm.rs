@@ -48,10 +48,7 @@ impl Stages<'_> {
     /// # Errors
     /// `CANCELLED` alone.
     pub(super) async fn warm(&mut self, project: &Project, level: SandboxLevel) -> Result<Warm> {
-        let spot = Spot {
-            project: project.id,
-            platform: self.progress.preview().platform,
-        };
+        let spot = self.spot();
         // Another build of the project may have it.
         let patience = self.app.config.previews.warm_timeout;
         let taken = tokio::select! {
@@ -60,10 +57,6 @@ impl Stages<'_> {
             () = self.cancel.cancelled() => return Err(cancelled()),
         };
         let Some(mut lease) = taken else {
-            if let Some(why) = self.app.bundlers.unfit(spot) {
-                let note = format!("no warm bundler is kept for this project: {why}");
-                self.log.note(note).await;
-            }
             return Ok(Warm::Absent);
         };
         let why = match self.warm_stages(&mut lease, project, level).await {
@@ -90,6 +83,23 @@ impl Stages<'_> {
             ))
             .await;
         Ok(Warm::Absent)
+    }
+
+    /// Says in a cold build of what `key` stands for why there is no warm
+    /// bundler to do it.
+    pub(super) async fn note_absence(&self, key: &str) {
+        if let Some(why) = self.app.bundlers.failure(self.spot(), key) {
+            let note = format!("no warm bundler is kept for this project: {why}");
+            self.log.note(note).await;
+        }
+    }
+
+    fn spot(&self) -> Spot {
+        let preview = self.progress.preview();
+        Spot {
+            project: preview.project_id,
+            platform: preview.platform,
+        }
     }
 
     async fn warm_stages(
