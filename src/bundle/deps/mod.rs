@@ -280,16 +280,18 @@ async fn run_install(
     }
     let words = install.words(build.plan.install_scripts);
     let command = Command::new(words[0], &install.root).args(&words[1..]);
-    let hint = if install.lockfile.is_some() {
-        "the log shows why; if package.json and the lockfile disagree, install on your machine \
-         and commit the lockfile; if it is a certificate, the operator names its authority with \
-         `cafile=` in the file of BUILD_NPMRC"
+    let lockfile = if install.lockfile.is_some() {
+        "if package.json and the lockfile disagree, install on your machine and commit the \
+         lockfile; "
     } else {
-        "the log shows why; if it is a certificate, the operator names its authority with \
-         `cafile=` in the file of BUILD_NPMRC"
+        ""
     };
+    let hint = format!(
+        "the log shows why; {lockfile}if it is a certificate, the operator names its authority \
+         with `cafile=` in the file of BUILD_NPMRC"
+    );
     let result = installing
-        .run(&command, Output::Log, Code::MissingDependencies, hint)
+        .run(&command, Output::Log, Code::MissingDependencies, &hint)
         .await;
     drop(gate);
     // The bundler gets no network, and nothing else that installing left outside
