@@ -104,7 +104,16 @@ pub async fn provide(
         sets::restore(build, stores.transform, &install, &set).await?;
     } else {
         let filled = fill(build, stores, &install, &key, &version, &set).await?;
-        sets::restore(build, stores.transform, &install, filled.path()).await?;
+        let restored = sets::restore(build, stores.transform, &install, filled.path()).await;
+        if let Err(error) = restored {
+            // Thousands of files are not removed among the tasks of others.
+            blocking(move || {
+                drop(filled);
+                Ok(())
+            })
+            .await?;
+            return Err(error);
+        }
         // This build need not wait for the disk; others do.
         drop(tokio::task::spawn_blocking(move || {
             if let Err(error) = filled.keep() {
