@@ -17,7 +17,7 @@ use std::path::Path;
 use rustix::param::page_size;
 
 use super::processes::Family;
-use super::sockets::{self, Network};
+use super::sockets::{self, Held};
 
 /// So many pipes, and so many sockets, cost nothing.
 const FREE_PIPES: u64 = 256;
@@ -44,16 +44,14 @@ pub(super) struct Hidden {
     /// the machine as a whole knows.
     pub(super) shared: bool,
     /// A process does not let itself be looked into.
-    pub(super) shut: bool,
+    pub(super) opaque: bool,
 }
 
-/// Where the sockets of the processes are counted.
+/// In which network the sockets of the processes are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sockets {
-    /// In a network of their own.
-    Apart,
-    /// Among those of the machine.
-    Among,
+pub(super) enum Network {
+    Own,
+    Machines,
 }
 
 /// What has been found so far.
@@ -70,7 +68,7 @@ struct Search {
 
 /// What `family` holds. The search ends where there is more than `enough`
 /// memory: whoever has a million descriptors must not keep the watch busy.
-pub(super) fn held_by(family: &Family, sockets: Sockets, enough: u64) -> Hidden {
+pub(super) fn held_by(family: &Family, network: Network, enough: u64) -> Hidden {
     let mut search = Search::default();
     for member in family.members() {
         search.descriptors(member.id, member.is_ours);
@@ -80,11 +78,11 @@ pub(super) fn held_by(family: &Family, sockets: Sockets, enough: u64) -> Hidden 
         }
     }
     let ids = || family.members().iter().rev().map(|member| member.id);
-    let network = match sockets {
-        Sockets::Apart => sockets::apart(ids()),
-        Sockets::Among => sockets::among(&search.sockets),
+    let sockets = match network {
+        Network::Own => sockets::apart(ids()),
+        Network::Machines => sockets::among(&search.sockets),
     };
-    search.end(&network)
+    search.end(&sockets)
 }
 
 impl Search {
@@ -95,7 +93,7 @@ impl Search {
             Err(error) => {
                 // The launcher and bubblewrap may close themselves.
                 if error.kind() == ErrorKind::PermissionDenied && !is_ours {
-                    self.hidden.shut |= is_closed(id);
+                    self.hidden.opaque |= is_closed(id);
                 }
                 return;
             }
@@ -163,20 +161,20 @@ impl Search {
         }
     }
 
-    /// With `network` bytes in sockets.
-    fn memory(&self, network: u64) -> u64 {
+    /// With this many bytes in sockets.
+    fn memory(&self, sockets: u64) -> u64 {
         let over = |count: usize, free: u64| (count as u64).saturating_sub(free);
         let pipe = PIPE_PAGES * page_size() as u64;
         self.hidden.memory
-            + network
+            + sockets
             + over(self.pipes.len(), FREE_PIPES) * pipe
             + self.descriptors.saturating_sub(FREE_DESCRIPTORS) * DESCRIPTOR
             + self.mappings.saturating_sub(FREE_MAPPINGS) * MAPPING
     }
 
-    fn end(self, network: &Network) -> Hidden {
+    fn end(self, sockets: &Held) -> Hidden {
         Hidden {
-            memory: self.memory(network.bytes()),
+            memory: self.memory(sockets.bytes()),
             mapped: self.mapped.difference(&self.deleted).count() as u64,
             ..self.hidden
         }
@@ -235,30 +233,14 @@ pub(super) fn shared_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
-
-    use rustix::process::Pid;
-
     use super::super::processes::family;
+    use super::super::shell;
     use super::*;
 
     /// What a shell holds after `script`.
     fn held_after(script: &str) -> Hidden {
-        let mut shell = Command::new("bash")
-            .args(["-c", &format!("{script}\necho ready; read end")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut line = String::new();
-        let out = shell.stdout.as_mut().expect("its output");
-        BufReader::new(out).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        let held = held_by(
-            &family(Pid::from_child(&shell), 0, 100),
-            Sockets::Among,
-            u64::MAX,
-        );
+        let (mut shell, pid) = shell::after(script);
+        let held = held_by(&family(pid, 0, 100), Network::Machines, u64::MAX);
         drop(shell.stdin.take());
         shell.wait().expect("ended");
         held
@@ -272,7 +254,7 @@ mod tests {
             "exec 3> '{path}'; head -c 3000000 /dev/zero >&3; rm '{path}'"
         ));
         assert!(held.disk >= 3_000_000, "{held:?}");
-        assert_eq!((held.memory, held.mapped, held.shut), (0, 0, false));
+        assert_eq!((held.memory, held.mapped, held.opaque), (0, 0, false));
     }
 
     #[test]

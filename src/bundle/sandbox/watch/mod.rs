@@ -16,6 +16,8 @@ pub(super) mod cgroup;
 mod disk;
 mod hidden;
 mod processes;
+#[cfg(test)]
+mod shell;
 mod sockets;
 
 use std::fs;
@@ -32,7 +34,7 @@ use crate::domain::preview::SandboxLevel;
 pub use breach::Breach;
 use cgroup::Group;
 use disk::{Folders, Written};
-use hidden::{Hidden, Sockets};
+use hidden::{Hidden, Network};
 
 /// Between two looks: at the speed at which a machine forks and fills memory,
 /// a second would be long.
@@ -65,7 +67,7 @@ struct Looks {
     root: Pid,
     /// The processes between that one and the command's own.
     launchers: usize,
-    sockets: Sockets,
+    network: Network,
     limits: BuildLimits,
     group: Option<Arc<Group>>,
     folders: Folders,
@@ -89,7 +91,7 @@ struct Looks {
     /// As the last look found it.
     hidden: Hidden,
     /// So many looks in a row have met a process that is closed.
-    shut: u32,
+    opaque: u32,
 }
 
 impl Cell {
@@ -109,14 +111,14 @@ impl Cell {
         let folders = Folders::new(own, kept, closed);
         // The warden, and bubblewrap: outside of the sandbox, and its first
         // process inside.
-        let (launchers, sockets) = match self.level() {
-            SandboxLevel::Isolated => (3, Sockets::Apart),
-            SandboxLevel::Restricted | SandboxLevel::None => (1, Sockets::Among),
+        let (launchers, network) = match self.level() {
+            SandboxLevel::Isolated => (3, Network::Own),
+            SandboxLevel::Restricted | SandboxLevel::None => (1, Network::Machines),
         };
         let looks = Looks {
             root,
             launchers,
-            sockets,
+            network,
             limits: self.sandbox().limits(),
             group: None,
             free: folders.free(),
@@ -130,7 +132,7 @@ impl Cell {
             hidden_due: now,
             exact_due: now,
             hidden: Hidden::default(),
-            shut: 0,
+            opaque: 0,
         };
         Watch {
             looks: Arc::new(Mutex::new(looks)),
@@ -266,11 +268,15 @@ impl Looks {
         let limit = self.limits.memory_bytes;
         if Instant::now() >= self.hidden_due {
             let started = Instant::now();
-            self.hidden = hidden::held_by(family, self.sockets, limit);
+            self.hidden = hidden::held_by(family, self.network, limit);
             self.hidden_due = next(started, Duration::from_secs(1));
-            self.shut = if self.hidden.shut { self.shut + 1 } else { 0 };
+            self.opaque = if self.hidden.opaque {
+                self.opaque + 1
+            } else {
+                0
+            };
         }
-        if self.shut >= PATIENCE {
+        if self.opaque >= PATIENCE {
             return Some(Breach::Unseen);
         }
         // The sum counts what processes share once for each of them. It is
