@@ -149,6 +149,10 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// Memory that is shared and no file's: like that of `shmget`, it stays where
+/// no process shows it, and only the machine's sum would bound it.
+const SHARED_MEMORY: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+
 /// Of `fcntl`; the same on every architecture.
 const F_SETSIG: i32 = 10;
 
@@ -205,6 +209,9 @@ impl Calls {
         let own_files = number(CLOSE_RANGE_UNSHARE);
         let unshares = argument(2, SeccompCmpOp::MaskedEq(own_files), own_files)?;
         add(libc::SYS_close_range, vec![vec![unshares]])?;
+        let memory = number(SHARED_MEMORY);
+        let shared = argument(3, SeccompCmpOp::MaskedEq(memory), memory)?;
+        add(libc::SYS_mmap, vec![vec![shared]])?;
         let mut terminal = Vec::new();
         for command in TERMINAL {
             terminal.push(vec![argument(1, SeccompCmpOp::Eq, command)?]);
