@@ -36,6 +36,7 @@
 //! | the same over HTTP | api/project_sources/linked.rs | refused_urls_never_become_a_source | INVALID_INPUT |
 //! | submodules, hooks, filters | abuse/git/contents.rs | submodules_are_neither_fetched_nor_checked_out | not run |
 //! | | abuse/git/contents.rs | hooks_and_filters_do_not_run | not run |
+//! | attributes by which a checkout grows | abuse/git/contents.rs | attributes_do_not_change_what_is_checked_out | not run |
 //! | `.git` in a tree, a tree that multiplies | abuse/git/contents.rs | a_tree_with_a_git_folder_in_it_is_not_fetched | SOURCE_UNAVAILABLE |
 //! | a tree that multiplies, a server that hangs, a repository too large | abuse/git/limits.rs | a_tree_that_multiplies_is_not_checked_out | SOURCE_UNAVAILABLE |
 //! | | abuse/git/limits.rs | a_server_that_hangs_is_given_up | SOURCE_UNAVAILABLE |
