@@ -115,6 +115,8 @@
 //! | shared dependencies poisoned | build/sandbox.rs | a_build_cannot_poison_the_dependencies_it_shares | refused |
 //! | the server led by an install's links | build/escapes.rs | the_server_writes_through_no_link_that_an_install_left | refused |
 //! | | build/escapes.rs | the_machines_settings_and_keys_are_closed_to_builds | refused |
+//! | the operator's credential for more than packages | build/registry/gate/credentials.rs | a_credential_is_added_to_reading_packages_and_to_nothing_else | refused |
+//! | | build/registry/gate/credentials.rs | nothing_that_changes_a_request_goes_along_with_a_credential | refused |
 //! | sandbox missing: refused, not downgraded | build/failures.rs | without_a_sandbox_only_trusted_projects_build | SANDBOX_UNAVAILABLE |
 //! | | abuse/hostile/missing.rs | without_any_level_builds_are_refused | SANDBOX_UNAVAILABLE |
 //! | | abuse/hostile/missing.rs | a_level_that_was_asked_for_is_not_downgraded | refused |
