@@ -19,6 +19,7 @@
 pub mod deps;
 pub mod detect;
 pub mod expo;
+mod file_maps;
 pub mod hermes;
 pub mod log;
 pub mod npmrc;

@@ -174,7 +174,7 @@ async fn prepare(
 /// Gives it its dependencies and the project's transform cache.
 async fn equip(app: &App, shown: &Shown, build: &mut Build, npmrc: &Npmrc) -> Result<Facts> {
     let project = shown.project.id;
-    let transform = TransformCache::open(&app.data.transform_cache(project))?;
+    let transform = TransformCache::open(&app.data, project, &app.config.builds.limits)?;
     let stores = Stores {
         data: &app.data,
         registries: &app.registries,
@@ -182,8 +182,7 @@ async fn equip(app: &App, shown: &Shown, build: &mut Build, npmrc: &Npmrc) -> Re
         transform: &transform,
     };
     let dependencies = deps::provide(build, stores, project).await?;
-    let bench = build.bench.clone();
-    transform.lend(&bench, &mut build.cell)?;
+    transform.lend(build).await?;
     let config = match build.plan.kind {
         ProjectKind::Expo => expo::public_config(build).await,
         _ => None,
