@@ -127,9 +127,22 @@ impl TransformCache {
     }
 }
 
+/// [`cache_key`] of a build with these dependencies.
+///
+/// # Errors
+/// As there.
+pub async fn key_of(build: &Build, dependencies: &str) -> Result<String> {
+    let (plan, dependencies) = (build.plan.clone(), dependencies.to_owned());
+    let (level, stop) = (build.cell.level(), build.stop());
+    blocking(move || cache_key(&plan, &dependencies, level.as_str(), &stop)).await
+}
+
 /// The key of a build's cache: what makes bundlers start over when it changes.
-#[must_use]
-pub fn cache_key(plan: &Plan, dependencies: &str, level: &str) -> String {
+/// Blocking.
+///
+/// # Errors
+/// Those of [`Stop::check`], and those of reading.
+pub fn cache_key(plan: &Plan, dependencies: &str, level: &str, stop: &Stop) -> Result<String> {
     let mut digest = Digest::new(&SHA256);
     for part in [dependencies, level, plan.kind.as_str()] {
         digest.update(part.as_bytes());
@@ -144,13 +157,13 @@ pub fn cache_key(plan: &Plan, dependencies: &str, level: &str) -> String {
     files.sort();
     files.dedup();
     for file in files {
-        if let (Some(bytes), Some(name)) = (tree::read(&plan.tree, &file), file.file_name()) {
+        let opened = tree::open(&plan.tree, &file);
+        if let (Some((opened, length)), Some(name)) = (opened, file.file_name()) {
             digest.update(name.as_encoded_bytes());
-            digest.update(&(bytes.len() as u64).to_le_bytes());
-            digest.update(&bytes);
+            tree::digest_into(&mut digest, opened, length, stop)?;
         }
     }
-    data_encoding::HEXLOWER.encode(digest.finish().as_ref())
+    Ok(data_encoding::HEXLOWER.encode(digest.finish().as_ref()))
 }
 
 /// Whether a file of this name configures bundlers, in whatever folder it

@@ -31,6 +31,7 @@
 //! | names with `\`, line ends, escapes in what is built | build/sandbox.rs | names_that_mean_something_elsewhere_are_not_bundled | left out |
 //! | holes and hard links in what is built | build/sandbox.rs | what_is_too_large_is_not_read_to_the_end | PREVIEW_BUILD_FAILED |
 //! | holes in what a cache takes back | build/sandbox.rs | file_maps_of_holes_are_kept_within_bounds | cut |
+//! | a manifest that becomes gigabytes of values | build/failures.rs | a_manifest_that_is_far_too_large_is_refused | INVALID_PROJECT_STRUCTURE |
 //! | ... in the place of the output folder | build/escapes.rs | a_link_in_the_place_of_the_output_folder_bundles_nothing | PREVIEW_BUILD_FAILED |
 //! | | build/escapes.rs | a_pipe_in_the_place_of_a_file_holds_nobody_up | PREVIEW_BUILD_FAILED |
 //! | `ext::`, `file://`, `--upload-pack=`, `-oProxyCommand`, credentials, CR | abuse/git/urls.rs | urls_that_run_commands_or_read_files_are_refused | INVALID_INPUT |

@@ -19,7 +19,7 @@ use crate::bundle::npmrc::Npmrc;
 use crate::bundle::package::Packed;
 use crate::bundle::product::Product;
 use crate::bundle::redact::Redactor;
-use crate::bundle::transform::{TransformCache, cache_key};
+use crate::bundle::transform::{TransformCache, key_of};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native, static_site, web};
 use crate::domain::preview::{Bundle, SandboxLevel, Stage};
@@ -146,7 +146,7 @@ impl Stages<'_> {
         let dependencies = self.dependencies(&mut build, &transform).await?;
         transform.lend(&mut build).await?;
 
-        let key = cache_key(&build.plan, &dependencies.digest, level.as_str());
+        let key = key_of(&build, &dependencies.digest).await?;
         let warm = self.is_warm(&build.plan, &transform, &dependencies, &key);
         self.progress
             .update(|preview| preview.warm = Some(warm))
