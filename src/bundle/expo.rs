@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::deps::package_dir;
+use super::detect::Manifest;
+use super::json::{self, Room};
 use super::product::{Asset, DIST, MAIN, MOST_FILES, Product, is_portable};
 use super::sandbox::Output;
 use super::tree;
@@ -108,20 +110,15 @@ pub async fn public_config(build: &Build) -> Option<Value> {
     // An app.config.js may print lines of its own before.
     let text = String::from_utf8_lossy(&stdout);
     let json = text.lines().rev().find(|line| line.starts_with('{'))?;
-    serde_json::from_str(json).ok().filter(Value::is_object)
+    json::value(json.as_bytes(), &mut { Room::FILE })
+        .ok()
+        .filter(Value::is_object)
 }
 
 fn sdk(root: &Path, expo: &Path) -> u32 {
-    tree::read(root, &expo.join("package.json"))
-        .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
-        .and_then(|json| {
-            json.get("version")?
-                .as_str()?
-                .split('.')
-                .next()?
-                .parse()
-                .ok()
-        })
+    let manifest = Manifest::read(root, expo).ok().flatten();
+    manifest
+        .and_then(|manifest| manifest.text("version")?.split('.').next()?.parse().ok())
         .unwrap_or(PLAIN_SINCE)
 }
 
@@ -131,7 +128,8 @@ fn sdk(root: &Path, expo: &Path) -> u32 {
 /// link in the place of `out`.
 fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
     let what = "read the metadata.json that `expo export` wrote";
-    let bytes = tree::read(root, &out.join("metadata.json"))
+    let bytes = tree::read(root, &out.join("metadata.json"), tree::LARGE)
+        .or_code(Code::PreviewBuildFailed, what)?
         .ok_or("there is no such file")
         .or_code(Code::PreviewBuildFailed, what)?;
     let mut metadata: Metadata =

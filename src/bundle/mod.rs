@@ -10,6 +10,7 @@
 //! transform      what the bundlers keep between builds of a project
 //! hermes         finished JavaScript as Hermes bytecode
 //! warm           bundlers that stay, for the next build of a project
+//! json           strangers' JSON, within bounds
 //! sandbox        the wall around every command of a build
 //! registry       the one way out of an install, to package registries
 //! npmrc          what the operator says about them
@@ -19,7 +20,9 @@
 pub mod deps;
 pub mod detect;
 pub mod expo;
+mod file_maps;
 pub mod hermes;
+pub mod json;
 pub mod log;
 pub mod npmrc;
 pub mod package;

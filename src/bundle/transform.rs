@@ -7,28 +7,32 @@
 //! short limit.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ring::digest::{Context as Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::detect::{CONFIG_FILE, Plan};
-use super::sandbox::Cell;
+use super::file_maps::FileMaps;
 use super::tree;
-use super::workbench::{Workbench, make_dir};
+use super::workbench::{Build, Limit, Stop, blocking, make_dir};
+use crate::config::BuildLimits;
+use crate::data_dir::DataDir;
+use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
 use crate::domain::project::ProjectKind;
 use crate::error::{Context, Result};
 
-/// File maps of one project: one for each bundler and configuration.
-const FILE_MAPS: usize = 8;
-/// A file map of a large project has some tens of megabytes.
-const LARGEST_FILE_MAP: u64 = 128 << 20;
+/// The folder of file maps.
+const FILE_MAPS: &str = "file-maps";
+/// How long a build may wait for copies of its file maps.
+const KEEPING: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct TransformCache {
     dir: PathBuf,
+    maps: FileMaps,
 }
 
 /// What the cache was filled with, and how long that took.
@@ -39,28 +43,28 @@ struct Stamp {
 }
 
 impl TransformCache {
-    /// The cache below `dir`, made where it is missing.
-    pub fn open(dir: &Path) -> Result<Self> {
-        for sub in ["metro", "modules", "file-maps", "stamps"] {
+    /// The project's cache, made where it is missing.
+    pub fn open(data: &DataDir, project: ProjectId, limits: &BuildLimits) -> Result<Self> {
+        let dir = data.transform_cache(project);
+        for sub in ["metro", "modules", FILE_MAPS, "stamps"] {
             make_dir(&dir.join(sub))?;
         }
         Ok(Self {
-            dir: dir.to_owned(),
+            maps: FileMaps::new(dir.join(FILE_MAPS), data, limits),
+            dir,
         })
     }
 
     /// Gives a build the cache: Metro looks for it in the temporary folder.
-    pub fn lend(&self, bench: &Workbench, cell: &mut Cell) -> Result<()> {
-        let place = bench.tmp.join("metro-cache");
+    pub async fn lend(&self, build: &mut Build) -> Result<()> {
+        let place = build.bench.tmp.join("metro-cache");
         make_dir(&place)?;
-        cell.graft(&self.dir.join("metro"), &place)
+        build
+            .cell
+            .graft(&self.dir.join("metro"), &place)
             .or_internal("lend the transform cache")?;
-        for map in file_maps(&self.dir.join("file-maps")) {
-            if let Some(name) = map.file_name() {
-                fs::copy(&map, bench.tmp.join(name)).or_internal("lend a file map")?;
-            }
-        }
-        Ok(())
+        let (maps, tmp, stop) = (self.maps.clone(), build.bench.tmp.clone(), build.stop());
+        blocking(move || maps.lend(&tmp, &stop)).await
     }
 
     /// The folder that stands for the project's `node_modules/.cache`.
@@ -69,30 +73,18 @@ impl TransformCache {
         self.dir.join("modules")
     }
 
-    /// Takes back what the build has left in its temporary folder.
-    pub fn keep(&self, bench: &Workbench) -> Result<()> {
-        let kept = self.dir.join("file-maps");
-        for map in file_maps(&bench.tmp) {
-            let Some(name) = map.file_name() else {
-                continue;
-            };
-            // Aside and renamed: another build of the project may be reading.
-            let aside =
-                tempfile::NamedTempFile::new_in(&self.dir).or_internal("keep a file map")?;
-            fs::copy(&map, aside.path()).or_internal("keep a file map")?;
-            aside
-                .persist(kept.join(name))
-                .or_internal("keep a file map")?;
+    /// Takes back what the build has left in its temporary folder, however it
+    /// ended. What cannot be kept only makes the next build slower.
+    pub async fn keep(&self, build: &Build) {
+        let (maps, tmp) = (self.maps.clone(), build.bench.tmp.clone());
+        // The build's own time may be over.
+        let stop = Stop {
+            limit: Limit::starting_now(KEEPING, "PREVIEW_MAX_TIMEOUT_MS"),
+            ..build.stop()
+        };
+        if let Err(error) = blocking(move || maps.keep(&tmp, &stop)).await {
+            tracing::info!(error = %error.chain(), "file maps were not kept");
         }
-        let mut all = file_maps(&kept);
-        all.sort_by_key(|map| {
-            let modified = map.metadata().and_then(|meta| meta.modified());
-            std::cmp::Reverse(modified.ok())
-        });
-        for old in all.iter().skip(FILE_MAPS) {
-            let _ = fs::remove_file(old);
-        }
-        Ok(())
     }
 
     /// Whether the cache was filled for this platform by a build with the same
@@ -135,9 +127,22 @@ impl TransformCache {
     }
 }
 
+/// [`cache_key`] of a build with these dependencies.
+///
+/// # Errors
+/// As there.
+pub async fn key_of(build: &Build, dependencies: &str) -> Result<String> {
+    let (plan, dependencies) = (build.plan.clone(), dependencies.to_owned());
+    let (level, stop) = (build.cell.level(), build.stop());
+    blocking(move || cache_key(&plan, &dependencies, level.as_str(), &stop)).await
+}
+
 /// The key of a build's cache: what makes bundlers start over when it changes.
-#[must_use]
-pub fn cache_key(plan: &Plan, dependencies: &str, level: &str) -> String {
+/// Blocking.
+///
+/// # Errors
+/// Those of [`Stop::check`], and those of reading.
+pub fn cache_key(plan: &Plan, dependencies: &str, level: &str, stop: &Stop) -> Result<String> {
     let mut digest = Digest::new(&SHA256);
     for part in [dependencies, level, plan.kind.as_str()] {
         digest.update(part.as_bytes());
@@ -152,13 +157,13 @@ pub fn cache_key(plan: &Plan, dependencies: &str, level: &str) -> String {
     files.sort();
     files.dedup();
     for file in files {
-        if let (Some(bytes), Some(name)) = (tree::read(&plan.tree, &file), file.file_name()) {
+        let opened = tree::open(&plan.tree, &file);
+        if let (Some((opened, length)), Some(name)) = (opened, file.file_name()) {
             digest.update(name.as_encoded_bytes());
-            digest.update(&(bytes.len() as u64).to_le_bytes());
-            digest.update(&bytes);
+            tree::digest_into(&mut digest, opened, length, stop)?;
         }
     }
-    data_encoding::HEXLOWER.encode(digest.finish().as_ref())
+    Ok(data_encoding::HEXLOWER.encode(digest.finish().as_ref()))
 }
 
 /// Whether a file of this name configures bundlers, in whatever folder it
@@ -180,23 +185,4 @@ pub fn configures(name: &str) -> bool {
     .iter()
     .any(|prefix| name.starts_with(prefix))
         || ["app.json", "package.json", CONFIG_FILE].contains(&name)
-}
-
-/// Plain files only: the folder was a build's to write.
-fn file_maps(dir: &Path) -> Vec<PathBuf> {
-    fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            let named = name.to_str().is_some_and(|name| {
-                name.starts_with("metro-file-map-") || name.starts_with("haste-map-")
-            });
-            named
-                && fs::symlink_metadata(entry.path())
-                    .is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST_FILE_MAP)
-        })
-        .map(|entry| entry.path())
-        .collect()
 }

@@ -6,30 +6,71 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use ring::digest::Context as Digest;
 use rustix::fs::{Mode, OFlags};
 
+use super::workbench::Stop;
+use crate::disk;
 use crate::domain::path::plain;
+use crate::error::{Code, Error, Result};
 
-/// Bytes of a manifest, a lockfile or a configuration file.
-const LARGEST: u64 = 64 << 20;
+/// Bytes of a manifest or a configuration file.
+pub const SMALL: u64 = 2 << 20;
+/// Bytes of a lockfile, and of what bundlers write about their own work.
+pub const LARGE: u64 = 64 << 20;
 /// Folders that a search through a checkout visits.
 const MOST_FOLDERS: usize = 20_000;
 
-/// The bytes of the file at `path` (absolute, below `root`); `None` when there
-/// is no such file in the tree, or it is too large to be what it should be.
+/// The bytes of the file at `path` (absolute, below `root`), which may be
+/// `most`; `None` when there is no such file in the tree.
+///
+/// # Errors
+/// `INVALID_PROJECT_STRUCTURE` when it is larger. It is not as good as absent:
+/// other programs would read it all the same.
+pub fn read(root: &Path, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let Some((file, length)) = open(root, path) else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    if length > most || file.take(most).read_to_end(&mut bytes).is_err() {
+        return Err(too_large(root, path, most));
+    }
+    Ok(Some(bytes))
+}
+
+pub(super) fn too_large(root: &Path, path: &Path, most: u64) -> Error {
+    Error::new(
+        Code::InvalidProjectStructure,
+        format!(
+            "{} cannot be read: of such a file no more than {} KB are; make it smaller and build \
+             the new commit",
+            path.strip_prefix(root).unwrap_or(path).display(),
+            most >> 10
+        ),
+    )
+}
+
+/// The file at `path`, as in [`read`], with its length.
 #[must_use]
-pub fn read(root: &Path, path: &Path) -> Option<Vec<u8>> {
+pub fn open(root: &Path, path: &Path) -> Option<(fs::File, u64)> {
     let real = within(root, path)?;
     // A pipe opened the usual way would keep us until somebody writes to it.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = fs::File::from(rustix::fs::open(real, flags, Mode::empty()).ok()?);
     let meta = file.metadata().ok()?;
-    if !meta.is_file() || meta.len() > LARGEST {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    meta.is_file().then_some((file, meta.len()))
+}
+
+/// Adds a file, opened by [`open`], to `digest`: its length, and so many bytes.
+/// It may have any size.
+///
+/// # Errors
+/// Those of [`Stop::check`], and those of reading.
+pub fn digest_into(digest: &mut Digest, file: fs::File, length: u64, stop: &Stop) -> Result<()> {
+    digest.update(&length.to_le_bytes());
+    stop.reading("read a file of the project", file.take(length), |from| {
+        disk::digest_into(digest, from)
+    })
 }
 
 #[must_use]
@@ -105,9 +146,10 @@ mod tests {
         fs::write(tree.join("plain"), "y").unwrap();
         std::os::unix::fs::symlink("../secret", tree.join("out")).unwrap();
         std::os::unix::fs::symlink("plain", tree.join("in")).unwrap();
-        assert_eq!(read(&tree, &tree.join("out")), None);
-        assert_eq!(read(&tree, &tree.join("../secret")), None);
-        assert_eq!(read(&tree, &tree.join("in")).as_deref(), Some(&b"y"[..]));
+        let read = |path: &str| read(&tree, &tree.join(path), 1).unwrap();
+        assert_eq!(read("out"), None);
+        assert_eq!(read("../secret"), None);
+        assert_eq!(read("in").as_deref(), Some(&b"y"[..]));
     }
 
     #[test]
@@ -122,7 +164,18 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(read(dir.path(), &pipe), None);
+        assert_eq!(read(dir.path(), &pipe, SMALL).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("package.json");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read(dir.path(), &path, 5).unwrap().unwrap(), b"12345");
+        let error = read(dir.path(), &path, 4).unwrap_err();
+        assert_eq!(error.code, Code::InvalidProjectStructure);
+        assert!(error.message.starts_with("package.json cannot"), "{error}");
     }
 
     #[test]

@@ -60,6 +60,7 @@ impl Draft {
                 max_files: v.get(&s::UPLOAD_MAX_FILES),
                 max_repo_bytes: v.get(&s::GIT_MAX_REPO_MB),
                 git_timeout: v.get(&s::GIT_TIMEOUT_SECONDS),
+                free_bytes: min_free_disk_bytes,
             },
             data_dir,
         }

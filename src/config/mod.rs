@@ -245,4 +245,6 @@ pub struct SourceLimits {
     pub max_repo_bytes: u64,
     /// `GIT_TIMEOUT_SECONDS`, default 300: one fetch.
     pub git_timeout: Duration,
+    /// `MIN_FREE_DISK_MB`: what a checkout leaves free.
+    pub free_bytes: u64,
 }

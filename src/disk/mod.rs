@@ -22,12 +22,21 @@ const PIECE: usize = 64 << 10;
 ///
 /// # Errors
 /// Those of reading.
-pub fn sha256_of(mut from: impl Read) -> io::Result<Vec<u8>> {
+pub fn sha256_of(from: impl Read) -> io::Result<Vec<u8>> {
     let mut digest = Digest::new(&SHA256);
+    digest_into(&mut digest, from)?;
+    Ok(digest.finish().as_ref().to_vec())
+}
+
+/// Adds all that `from` gives to `digest`.
+///
+/// # Errors
+/// Those of reading.
+pub fn digest_into(digest: &mut Digest, mut from: impl Read) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         match from.read(&mut piece)? {
-            0 => return Ok(digest.finish().as_ref().to_vec()),
+            0 => return Ok(()),
             read => digest.update(&piece[..read]),
         }
     }

@@ -1,8 +1,9 @@
 //! Writing a commit's files out for a build.
 //!
-//! The index lies beside them, so the repository is only read. Filters named by the
-//! tree's attributes have no commands here, hooks are off, submodules become
-//! empty folders, and a symbolic link that leaves the tree is left out.
+//! The index lies beside them, so the repository is only read. Files get the
+//! commit's own bytes: what the tree's attributes say takes no part. Hooks are off,
+//! submodules become empty folders, and a symbolic link that leaves the tree is
+//! left out.
 
 use std::path::Path;
 
@@ -11,6 +12,9 @@ use super::read::{EntryKind, parse_entry};
 use super::{Repos, paths, refname};
 use crate::domain::ProjectId;
 use crate::error::{Code, Context, Error, Result};
+
+/// Bytes of the disk that even the smallest file takes.
+const BLOCK: u64 = 4096;
 
 /// What a checkout did not write as it stands in the commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +37,8 @@ impl Repos {
     ///
     /// # Errors
     /// `SOURCE_UNAVAILABLE` when the commit is not there, is larger than the
-    /// limits of an upload or holds paths that git refuses.
+    /// limits of an upload or holds paths that git refuses; `STORAGE_FULL` when
+    /// the disk has no room for it.
     pub async fn checkout(
         &self,
         project: ProjectId,
@@ -64,13 +69,8 @@ impl Repos {
         let (links, submodules) = self.survey(&repo, commit).await?;
         let left_out = unsafe_links(&repo, links).await?;
 
-        let git = || {
-            Git::at(&repo)
-                .with_files()
-                .env("GIT_INDEX_FILE", index)
-                .env("GIT_WORK_TREE", into)
-        };
-        git()
+        let git = || Git::writing_out(&repo, index, into);
+        git()?
             .args(["read-tree", commit])
             .run(b"")
             .await
@@ -80,7 +80,7 @@ impl Repos {
                 .iter()
                 .flat_map(|path| path.iter().copied().chain([0]))
                 .collect();
-            git()
+            git()?
                 .args(["update-index", "--force-remove", "-z", "--stdin"])
                 .run(&names)
                 .await
@@ -88,7 +88,7 @@ impl Repos {
         }
         // `--index`: the index knows the files as they were written, so that an
         // update can tell whether they still are.
-        git()
+        git()?
             .args(["checkout-index", "--all", "--force", "--quiet", "--index"])
             .run(b"")
             .await
@@ -124,13 +124,15 @@ impl Repos {
             .map_err(unavailable)?;
         let mut links = Vec::new();
         let mut submodules = Vec::new();
-        let (mut files, mut bytes) = (0, 0_u64);
+        let (mut files, mut bytes, mut room) = (0, 0_u64, self.config.free_bytes);
         for record in output.stdout.split(|b| *b == 0) {
             let Some(entry) = parse_entry(record) else {
                 continue;
             };
             files += 1;
-            bytes = bytes.saturating_add(entry.size.unwrap_or(0));
+            let size = entry.size.unwrap_or(0);
+            bytes = bytes.saturating_add(size);
+            room = room.saturating_add(size).saturating_add(BLOCK);
             let path = || {
                 let tab = record.iter().position(|b| *b == b'\t').unwrap_or(0);
                 record.get(tab + 1..).unwrap_or_default().to_vec()
@@ -153,6 +155,7 @@ impl Repos {
                 ),
             ));
         }
+        self.data.require_free(room)?;
         Ok((links, submodules))
     }
 }

@@ -161,6 +161,7 @@ impl Workshop {
             .args(["--object-format=sha1", "--initial-branch=main", "--"])
             .arg(&self.unborn)
             .run_blocking()?;
+        cli::close_attributes(&self.unborn)?;
         fs::rename(&self.unborn, &self.repo)
             .and_then(|()| fs::File::open(&self.repos)?.sync_all())
             .or_internal("put a new repository in its place")?;

@@ -35,7 +35,8 @@ impl Repos {
     ///
     /// # Errors
     /// `SOURCE_UNAVAILABLE` when a commit is not there, or the new one is
-    /// larger than the limits of an upload.
+    /// larger than the limits of an upload; `STORAGE_FULL` when the disk has no
+    /// room for that one.
     pub async fn changes(
         &self,
         project: ProjectId,
@@ -78,10 +79,7 @@ impl Repos {
     ) -> Result<bool> {
         refname::require_commit_id(from)?;
         refname::require_commit_id(to)?;
-        let merged = Git::at(&self.existing(project)?)
-            .with_files()
-            .env("GIT_INDEX_FILE", index)
-            .env("GIT_WORK_TREE", into)
+        let merged = Git::writing_out(&self.existing(project)?, index, into)?
             // What was checked out may have been given to another user since.
             .set("core.trustctime=false")
             .set("core.checkStat=minimal")
@@ -116,13 +114,6 @@ fn parse(raw: &[u8]) -> Option<Vec<Changed>> {
             return None;
         }
         let path = PathBuf::from(std::str::from_utf8(fields.next()?).ok()?);
-        // What attributes say holds for files that have not changed, too.
-        if path
-            .file_name()
-            .is_some_and(|name| name == ".gitattributes")
-        {
-            return None;
-        }
         let change = match status {
             "A" => Change::Added,
             "D" => Change::Deleted,
@@ -166,7 +157,6 @@ mod tests {
             ":000000 120000 0 a A\0link\0",
             ":160000 160000 a b M\0module\0",
             ":100644 120000 a b T\0was-a-file\0",
-            ":100644 100644 a b M\0sub/.gitattributes\0",
             "nonsense\0",
         ] {
             assert_eq!(parsed(raw), None, "{raw}");

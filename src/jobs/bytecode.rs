@@ -23,7 +23,7 @@ use crate::bundle::log::BuildLog;
 use crate::bundle::product::MAIN;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::Cell;
-use crate::bundle::workbench::{Limit, Workbench, blocking, cancelled};
+use crate::bundle::workbench::{Limit, Stop, Workbench, blocking, cancelled};
 use crate::domain::job::{Job, Priority, Queue};
 use crate::domain::preview::{Bytecode, SandboxLevel};
 use crate::domain::{JobId, ProjectId};
@@ -185,12 +185,16 @@ impl Attempt<'_> {
         let (sandbox, data) = (app.sandbox.clone(), app.data.clone());
         let (settings, id) = (project.config.clone(), project.id);
         let platform = preview.value.platform;
+        let stop = Stop {
+            limit: self.limit(),
+            cancel: self.cancel.clone(),
+        };
         let found = blocking(move || {
             let plan = detect(&tree, &settings, platform)?;
             if !hermes::is_used(&plan, config.as_ref()) {
                 return Ok(Err("the app runs on JavaScriptCore".to_owned()));
             }
-            let digest = deps::digest_of(&plan, &sandbox, level, id)?;
+            let digest = deps::digest_of(&plan, &sandbox, level, id, &stop)?;
             let Some(view) = View::of(&plan, &data, &digest)? else {
                 return Ok(Err("its dependencies are no longer cached".to_owned()));
             };
@@ -221,16 +225,25 @@ impl Attempt<'_> {
             Box::new(|| Box::pin(std::future::ready(()))),
         )
         .await?;
-        let limit =
-            Limit::starting_now(app.config.previews.cold_timeout, "PREVIEW_COLD_TIMEOUT_MS");
         let ended = self
             .bench
-            .compile(cell, compiler, source, limit, self.cancel, &log)
+            .compile(cell, compiler, source, self.limit(), self.cancel, &log)
             .await;
         drop(log);
         writer.finish().await;
         ended
     }
+
+    fn limit(&self) -> Limit {
+        let limit = self.app.config.previews.cold_timeout;
+        Limit::starting_now(limit, "PREVIEW_COLD_TIMEOUT_MS")
+    }
+}
+
+/// Of a bundle's `metadata.json`.
+#[derive(Deserialize)]
+struct Metadata {
+    expo: Option<Value>,
 }
 
 /// Takes the JavaScript out of a bundle, and Expo's config. Blocking.
@@ -238,12 +251,11 @@ fn unpack(zip: Extents, bench: &Bench) -> Result<(Source, Option<Value>)> {
     let what = "read a finished bundle";
     let mut zip = ZipArchive::new(BufReader::new(zip.reader())).or_internal(what)?;
     let metadata = zip.by_name("metadata.json").or_internal(what)?;
-    let metadata: Value =
+    let metadata: Metadata =
         serde_json::from_reader(metadata.take(LARGEST_METADATA)).or_internal(what)?;
     let main = zip.by_name(MAIN).or_internal(what)?;
     let source = bench.put_source(main).or_internal(what)?;
-    let config = metadata.get("expo").filter(|config| config.is_object());
-    Ok((source, config.cloned()))
+    Ok((source, metadata.expo.filter(Value::is_object)))
 }
 
 /// A part that was compiled for another preview. One that is not what it says

@@ -30,12 +30,15 @@
 //! | ... in what is built: not bundled, not served | build/sandbox.rs | links_out_of_the_output_are_not_bundled | left out |
 //! | names with `\`, line ends, escapes in what is built | build/sandbox.rs | names_that_mean_something_elsewhere_are_not_bundled | left out |
 //! | holes and hard links in what is built | build/sandbox.rs | what_is_too_large_is_not_read_to_the_end | PREVIEW_BUILD_FAILED |
+//! | holes in what a cache takes back | build/sandbox.rs | file_maps_of_holes_are_kept_within_bounds | cut |
+//! | a manifest that becomes gigabytes of values | build/failures.rs | a_manifest_that_is_far_too_large_is_refused | INVALID_PROJECT_STRUCTURE |
 //! | ... in the place of the output folder | build/escapes.rs | a_link_in_the_place_of_the_output_folder_bundles_nothing | PREVIEW_BUILD_FAILED |
 //! | | build/escapes.rs | a_pipe_in_the_place_of_a_file_holds_nobody_up | PREVIEW_BUILD_FAILED |
 //! | `ext::`, `file://`, `--upload-pack=`, `-oProxyCommand`, credentials, CR | abuse/git/urls.rs | urls_that_run_commands_or_read_files_are_refused | INVALID_INPUT |
 //! | the same over HTTP | api/project_sources/linked.rs | refused_urls_never_become_a_source | INVALID_INPUT |
 //! | submodules, hooks, filters | abuse/git/contents.rs | submodules_are_neither_fetched_nor_checked_out | not run |
 //! | | abuse/git/contents.rs | hooks_and_filters_do_not_run | not run |
+//! | attributes by which a checkout grows | abuse/git/contents.rs | attributes_do_not_change_what_is_checked_out | not run |
 //! | `.git` in a tree, a tree that multiplies | abuse/git/contents.rs | a_tree_with_a_git_folder_in_it_is_not_fetched | SOURCE_UNAVAILABLE |
 //! | a tree that multiplies, a server that hangs, a repository too large | abuse/git/limits.rs | a_tree_that_multiplies_is_not_checked_out | SOURCE_UNAVAILABLE |
 //! | | abuse/git/limits.rs | a_server_that_hangs_is_given_up | SOURCE_UNAVAILABLE |
@@ -115,6 +118,8 @@
 //! | shared dependencies poisoned | build/sandbox.rs | a_build_cannot_poison_the_dependencies_it_shares | refused |
 //! | the server led by an install's links | build/escapes.rs | the_server_writes_through_no_link_that_an_install_left | refused |
 //! | | build/escapes.rs | the_machines_settings_and_keys_are_closed_to_builds | refused |
+//! | the operator's credential for more than packages | build/registry/gate/credentials.rs | a_credential_is_added_to_reading_packages_and_to_nothing_else | refused |
+//! | | build/registry/gate/credentials.rs | nothing_that_changes_a_request_goes_along_with_a_credential | refused |
 //! | sandbox missing: refused, not downgraded | build/failures.rs | without_a_sandbox_only_trusted_projects_build | SANDBOX_UNAVAILABLE |
 //! | | abuse/hostile/missing.rs | without_any_level_builds_are_refused | SANDBOX_UNAVAILABLE |
 //! | | abuse/hostile/missing.rs | a_level_that_was_asked_for_is_not_downgraded | refused |

@@ -104,3 +104,29 @@ async fn without_a_sandbox_only_trusted_projects_build() {
     assert!(built.files.contains_key("dist/index.html"));
     builder.stop().await;
 }
+
+/// What a manifest becomes in the server's memory no sandbox bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_far_too_large_is_refused() {
+    let builder = Builder::start().await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let filled = |count: usize, end: &str| {
+        let zeros = "0,".repeat(count);
+        format!(r#"{{"scripts": {{"build": "x"}}, "babel": [{zeros}0]}}{end}"#)
+    };
+    for (manifest, says) in [
+        (filled(150_000, ""), "than is read of manifests"),
+        (filled(0, &" ".repeat(3 << 20)), "no more than 2048 KB"),
+    ] {
+        let tree = Tree::of(&[("package.json", manifest.as_str())]);
+        let (code, message, _) = builder.failure(project, &tree, Platform::Web).await;
+        assert_eq!(code, "INVALID_PROJECT_STRUCTURE");
+        assert!(message.contains(says), "{message}");
+    }
+    let settings = "# ".repeat(40_000);
+    let tree = Tree::of(&[("index.html", ""), ("hivesync.toml", settings.as_str())]);
+    let (code, message, _) = builder.failure(project, &tree, Platform::Web).await;
+    assert_eq!(code, "INVALID_PROJECT_STRUCTURE");
+    assert!(message.contains("hivesync.toml"), "{message}");
+    builder.stop().await;
+}

@@ -240,3 +240,22 @@ async fn an_endless_log_is_cut_and_stops_nothing() {
     assert!(built.log.contains("\n== upload done "));
     builder.stop().await;
 }
+
+/// Holes take no room until somebody copies them.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_maps_of_holes_are_kept_within_bounds() {
+    let builder = Builder::with(|config| config.builds.limits.disk_bytes = 200 << 20).await;
+    let project = builder.project(ProjectConfig::default()).await;
+    let script = "mkdir dist && echo '<html>' > dist/index.html\n\
+                  for n in $(seq 24); do truncate -s 30M /tmp/metro-file-map-$n; done";
+    builder
+        .build(project, &Tree::script(script), Platform::Web)
+        .await;
+    let kept = builder.app().data.transform_cache(project);
+    let sizes: Vec<u64> = std::fs::read_dir(kept.join("file-maps"))
+        .expect("the cache")
+        .map(|entry| entry.expect("a file").metadata().expect("its size").len())
+        .collect();
+    assert_eq!(sizes, [30 << 20]);
+    builder.stop().await;
+}

@@ -33,6 +33,7 @@ pub(crate) fn limits() -> SourceLimits {
         max_files: 1000,
         max_repo_bytes: 64 << 20,
         git_timeout: Duration::from_mins(1),
+        free_bytes: 0,
     }
 }
 

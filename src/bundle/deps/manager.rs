@@ -95,7 +95,7 @@ impl Install {
     pub fn tool(&self, node_major: u32) -> Option<Tool> {
         let lock = || {
             let path = self.lockfile.as_deref()?;
-            String::from_utf8(tree::read(&self.root, path)?).ok()
+            String::from_utf8(tree::read(&self.root, path, tree::LARGE).ok()??).ok()
         };
         match self.manager {
             Manager::Npm => None,
@@ -221,7 +221,9 @@ pub(super) fn is_workspace(tree: &Path, dir: &Path) -> bool {
 }
 
 fn is_classic(tree: &Path, lockfile: &Path) -> bool {
-    tree::read(tree, lockfile)
+    tree::read(tree, lockfile, tree::LARGE)
+        .ok()
+        .flatten()
         .is_some_and(|bytes| !String::from_utf8_lossy(&bytes).contains("__metadata:"))
 }
 

@@ -9,6 +9,8 @@ mod downloads;
 mod links;
 mod lock;
 mod manager;
+mod manifests;
+mod npm_lockfile;
 mod origins;
 mod sets;
 mod tools;
@@ -27,7 +29,7 @@ use super::registry::{Gate, Registries};
 use super::sandbox::{Command, Output, Sandbox, Toolchain};
 use super::transform::TransformCache;
 use super::tree;
-use super::workbench::{Build, blocking};
+use super::workbench::{Build, Stop, blocking};
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
@@ -75,8 +77,10 @@ pub async fn provide(
     stores: Stores<'_>,
     project: ProjectId,
 ) -> Result<Dependencies> {
-    let level = build.cell.level();
-    let Some(named) = Named::of(&build.plan, build.cell.sandbox(), level, project)? else {
+    let (plan, sandbox) = (build.plan.clone(), build.cell.sandbox().clone());
+    let (level, stop) = (build.cell.level(), build.stop());
+    let named = blocking(move || Named::of(&plan, &sandbox, level, project, &stop)).await?;
+    let Some(named) = named else {
         build.log.note("no dependencies to install").await;
         return Ok(Dependencies::none());
     };
@@ -140,7 +144,7 @@ pub async fn settled(build: &Build, data: &DataDir, dependencies: &Dependencies)
 }
 
 /// The digest of the dependencies that [`provide`] would put in place; empty
-/// when the project has none.
+/// when the project has none. Blocking.
 ///
 /// # Errors
 /// As [`provide`], as far as the checkout alone can tell.
@@ -149,8 +153,9 @@ pub fn digest_of(
     sandbox: &Sandbox,
     level: SandboxLevel,
     project: ProjectId,
+    stop: &Stop,
 ) -> Result<String> {
-    let named = Named::of(plan, sandbox, level, project)?;
+    let named = Named::of(plan, sandbox, level, project, stop)?;
     Ok(named.map_or_else(String::new, |named| named.key.digest))
 }
 
@@ -170,9 +175,12 @@ impl Named {
         sandbox: &Sandbox,
         level: SandboxLevel,
         project: ProjectId,
+        stop: &Stop,
     ) -> Result<Option<Self>> {
         let install = Install::find(plan)?;
-        if install.lockfile.is_none() && !needs_installing(plan, &install)? {
+        let manifests = manifests::read(&plan.tree, &install, stop)?;
+        let mut all = manifests.iter();
+        if install.lockfile.is_none() && !all.any(|(_, manifest)| manifest.has_dependencies()) {
             return Ok(None);
         }
         let toolchain = toolchain_of(sandbox)?;
@@ -185,7 +193,13 @@ impl Named {
             manager: &version,
             level: level.as_str(),
         };
-        let key = digest::key(plan, &install, project, &toolset)?;
+        let key = digest::Subject {
+            plan,
+            install: &install,
+            manifests: &manifests,
+            toolset: &toolset,
+        }
+        .key(project, stop)?;
         Ok(Some(Self {
             install,
             tool,
@@ -193,16 +207,6 @@ impl Named {
             key,
         }))
     }
-}
-
-fn needs_installing(plan: &Plan, install: &Install) -> Result<bool> {
-    for dir in digest::manifest_folders(&plan.tree, install) {
-        let manifest = super::detect::Manifest::read(&plan.tree, &dir)?;
-        if manifest.is_some_and(|manifest| manifest.has_dependencies()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Node and npm.
@@ -251,17 +255,17 @@ async fn fill(
     blocking(move || sets::clear(&tree, &cleared)).await?;
     run_install(build, stores, install, key).await?;
     let toolchain = toolchain(build)?;
-    let contents = sets::Contents {
-        manager: version.to_owned(),
-        node: toolchain.node_version,
-        folders: sets::installed_folders(&build.plan.tree, install),
-    };
-    let (tree, root, set) = (
-        build.plan.tree.clone(),
-        install.root.clone(),
-        set.to_owned(),
-    );
-    blocking(move || sets::Filled::from(&tree, &root, &contents, &set)).await
+    let (manager, tree) = (version.to_owned(), build.plan.tree.clone());
+    let (install, set) = (install.clone(), set.to_owned());
+    blocking(move || {
+        let contents = sets::Contents {
+            manager,
+            node: toolchain.node_version,
+            folders: sets::installed_folders(&tree, &install),
+        };
+        sets::Filled::from(&tree, &install.root, &contents, &set)
+    })
+    .await
 }
 
 async fn run_install(

@@ -7,11 +7,10 @@
 //! What is not known to be a registry's counts as from elsewhere: the project
 //! then has its dependencies to itself, which costs it time alone.
 
-use serde_json::Value;
-
-use super::digest::manifest_folders;
 use super::manager::{Install, Manager};
-use crate::bundle::detect::{Manifest, Plan};
+use super::manifests::Manifests;
+use super::npm_lockfile;
+use crate::bundle::detect::Plan;
 use crate::bundle::tree;
 
 /// Parts of an address of git's, in lower case, and the hosts whose plain
@@ -34,41 +33,26 @@ const GIT: [&str; 12] = [
 /// How a lockfile that is no JSON names what the project brings along.
 const LOCAL: [&str; 5] = ["@file:", "@link:", "@portal:", "@exec:", "@."];
 
-/// The maps of names to specifiers in npm's lockfile.
-const MAPS: [&str; 5] = [
-    "dependencies",
-    "devDependencies",
-    "optionalDependencies",
-    "peerDependencies",
-    "requires",
-];
-
 /// Whether any manifest or the lockfile names a package from elsewhere. Without
 /// a lockfile nobody knows what the packages themselves will name. What cannot
 /// be read counts as naming one.
-pub(super) fn any_is_foreign(plan: &Plan, install: &Install) -> bool {
-    let in_manifest = |manifest: Manifest| {
-        let mut specifiers = manifest.specifiers();
-        specifiers.any(|(_, text)| !is_of_a_registry(text))
-    };
+pub(super) fn any_is_foreign(plan: &Plan, install: &Install, manifests: &Manifests) -> bool {
     let any_manifest = || {
-        manifest_folders(&plan.tree, install).iter().any(|dir| {
-            Manifest::read(&plan.tree, dir).map_or(true, |found| found.is_some_and(in_manifest))
-        })
+        let mut specifiers = manifests.iter().flat_map(|(_, found)| found.specifiers());
+        specifiers.any(|(_, text)| !is_of_a_registry(text))
     };
     let Some(lockfile) = &install.lockfile else {
         return true;
     };
-    let Some(bytes) = tree::read(&plan.tree, lockfile) else {
+    let Ok(Some(bytes)) = tree::read(&plan.tree, lockfile, tree::LARGE) else {
         return true;
     };
-    let json = || serde_json::from_slice(&bytes).map_or(true, |json| json_is_foreign(&json, ""));
     let lines = |is: fn(&str) -> bool| {
         std::str::from_utf8(&bytes).map_or(true, |text| text_is_foreign(text, is))
     };
     any_manifest()
         || match install.manager {
-            Manager::Npm => json(),
+            Manager::Npm => npm_lockfile::is_foreign(&bytes),
             Manager::Pnpm => lines(pnpm_line_is_foreign),
             Manager::YarnClassic => lines(classic_line_is_foreign),
             Manager::YarnBerry => lines(berry_line_is_foreign),
@@ -78,7 +62,7 @@ pub(super) fn any_is_foreign(plan: &Plan, install: &Install) -> bool {
 
 /// Ranges and tags have neither of these signs; what names a package under
 /// another name or in the same workspace says so.
-fn is_of_a_registry(specifier: &str) -> bool {
+pub(super) fn is_of_a_registry(specifier: &str) -> bool {
     let known = ["npm:", "jsr:", "workspace:", "catalog:"];
     let rest = known
         .iter()
@@ -89,32 +73,9 @@ fn is_of_a_registry(specifier: &str) -> bool {
     }
 }
 
-fn names_git(text: &str) -> bool {
+pub(super) fn names_git(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     GIT.iter().any(|part| text.contains(part)) || text.strip_suffix(".git").is_some()
-}
-
-/// Whether an npm lockfile's value, found under the key `under`, names one.
-fn json_is_foreign(value: &Value, under: &str) -> bool {
-    match value {
-        Value::Object(fields) => fields.iter().any(|(key, field)| match field {
-            Value::String(text) if key == "resolved" => {
-                // A link names a folder of the tree.
-                let linked = fields.get("link") == Some(&Value::Bool(true));
-                let at_a_server = text.starts_with("https://") || text.starts_with("http://");
-                !linked && (!at_a_server || names_git(text))
-            }
-            Value::String(text) => {
-                let names = ["version", "from"].contains(&key.as_str()) || MAPS.contains(&under);
-                names && !is_of_a_registry(text)
-            }
-            // npm then goes by a lockfile in the package.
-            Value::Bool(yes) => *yes && key == "hasShrinkwrap",
-            other => json_is_foreign(other, key),
-        }),
-        Value::Array(values) => values.iter().any(|value| json_is_foreign(value, under)),
-        _ => false,
-    }
 }
 
 /// A backslash can write any word in another way, and what is no text cannot be

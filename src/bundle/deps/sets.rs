@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::links::{self, Share};
-use super::{Install, digest};
+use super::{Install, manifests};
 use crate::bundle::sandbox::Access;
 use crate::bundle::transform::TransformCache;
 use crate::bundle::tree;
@@ -54,7 +54,7 @@ pub(super) fn is_kept(set: &Path) -> bool {
 
 /// The `node_modules` folders that an install has left.
 pub(super) fn installed_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
-    digest::manifest_folders(tree, install)
+    manifests::folders(tree, install)
         .into_iter()
         .map(|dir| dir.join("node_modules"))
         .filter(|dir| dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()))
@@ -66,7 +66,7 @@ pub(super) fn installed_folders(tree: &Path, install: &Install) -> Vec<PathBuf> 
 /// managers what lies there is installed already, whatever the lockfile says of
 /// it. Blocking.
 pub(super) fn clear(tree: &Path, install: &Install) -> Result<()> {
-    for dir in digest::manifest_folders(tree, install) {
+    for dir in manifests::folders(tree, install) {
         let place = dir.join("node_modules");
         inside(tree, &place)?;
         remove_tree(&place).or_internal("remove committed dependencies")?;

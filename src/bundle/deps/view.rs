@@ -39,7 +39,7 @@ impl View {
         }
         let what = "look into the cached dependencies";
         let set = data.dependency_cache().join(dependencies);
-        let Some(bytes) = tree::read(&set, &set.join("contents.json")) else {
+        let Some(bytes) = tree::read(&set, &set.join("contents.json"), tree::LARGE)? else {
             return Ok(None);
         };
         let contents: Contents = serde_json::from_slice(&bytes).or_internal(what)?;
@@ -75,7 +75,7 @@ impl View {
     #[must_use]
     pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
         let (top, host) = self.host(&self.resolve(path)?);
-        tree::read(top, &host)
+        tree::read(top, &host, tree::SMALL).ok()?
     }
 
     /// Where a path without links lies, and the folder that it must not leave.

@@ -10,6 +10,8 @@ use crate::error::{Code, Error, Result};
 
 /// Its name; it has the keys of [`ProjectConfig`].
 pub const CONFIG_FILE: &str = "hivesync.toml";
+/// Its bytes: it has a handful of keys.
+const LARGEST: u64 = 64 << 10;
 
 /// What the project's settings and the tree's own file say together.
 pub(super) struct Merged {
@@ -25,11 +27,11 @@ impl Merged {
     /// The tree's own file, overridden by the project's settings.
     ///
     /// # Errors
-    /// `INVALID_PROJECT_STRUCTURE` when the file is not TOML, or a value is of
-    /// the wrong kind.
+    /// `INVALID_PROJECT_STRUCTURE` when the file is not TOML, a value is of the
+    /// wrong kind, or there is far too much of it.
     pub(super) fn of(tree: &Path, settings: &ProjectConfig) -> Result<Self> {
         let own = settings.clone();
-        let Some(bytes) = tree::read(tree, &tree.join(CONFIG_FILE)) else {
+        let Some(bytes) = tree::read(tree, &tree.join(CONFIG_FILE), LARGEST)? else {
             return Ok(Self {
                 config: own,
                 unknown: Vec::new(),
@@ -69,7 +71,9 @@ impl Merged {
 /// What is said of the keys in the [`CONFIG_FILE`] of `tree` that mean nothing.
 #[must_use]
 pub fn unknown_keys(tree: &Path) -> Vec<String> {
-    tree::read(tree, &tree.join(CONFIG_FILE))
+    tree::read(tree, &tree.join(CONFIG_FILE), LARGEST)
+        .ok()
+        .flatten()
         .map(|bytes| unknown_in(&String::from_utf8_lossy(&bytes)))
         .unwrap_or_default()
 }

@@ -1,9 +1,11 @@
 //! A `package.json`, as far as a build asks.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::bundle::json::{self, Room, Unread};
 use crate::bundle::tree;
 use crate::error::{Code, Error, Result};
 
@@ -32,29 +34,54 @@ const WEB_TOOLS: [(&str, &str); 18] = [
 /// A `package.json`, as far as builds look at it.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    json: Value,
+    json: Arc<Value>,
 }
 
 impl Manifest {
     /// The manifest in `folder`; `None` when it has none.
     ///
     /// # Errors
-    /// `INVALID_PROJECT_STRUCTURE` when it is not a JSON object.
+    /// `INVALID_PROJECT_STRUCTURE` when it is not a JSON object, or is larger
+    /// than any.
     pub fn read(tree: &Path, folder: &Path) -> Result<Option<Self>> {
+        Self::read_within(tree, folder, &mut { Room::FILE })
+    }
+
+    /// The same of one of many, which have `room` together.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn read_within(tree: &Path, folder: &Path, room: &mut Room) -> Result<Option<Self>> {
         let path = folder.join("package.json");
-        let Some(bytes) = tree::read(tree, &path) else {
+        let Some(bytes) = tree::read(tree, &path, tree::SMALL)? else {
             return Ok(None);
         };
         let shown = path.strip_prefix(tree).unwrap_or(&path).display();
-        match serde_json::from_slice(&bytes) {
-            Ok(json @ Value::Object(_)) => Ok(Some(Self { json })),
-            Ok(_) => Err(Error::new(
+        let refused = |why: String| {
+            Error::new(
                 Code::InvalidProjectStructure,
-                format!("{shown} is not a JSON object; mend it and build the new commit"),
-            )),
-            Err(e) => Err(Error::new(
-                Code::InvalidProjectStructure,
-                format!("{shown} is not valid JSON: {e}; mend it and build the new commit"),
+                format!("{shown} {why}; mend it and build the new commit"),
+            )
+        };
+        // Its own bounds hold for each of many, too.
+        let mut own = Room {
+            bytes: room.bytes.min(Room::FILE.bytes),
+            values: room.values.min(Room::FILE.values),
+        };
+        let before = own;
+        let json = json::value(&bytes, &mut own);
+        room.bytes -= before.bytes - own.bytes;
+        room.values -= before.values - own.values;
+        match json {
+            Ok(json @ Value::Object(_)) => Ok(Some(Self {
+                json: Arc::new(json),
+            })),
+            Ok(_) => Err(refused("is not a JSON object".to_owned())),
+            Err(Unread::Invalid(e)) => Err(refused(format!("is not valid JSON: {e}"))),
+            Err(Unread::TooLarge) => Err(refused(
+                "has more in it, alone or with the other manifests of its workspace, than is \
+                 read of manifests"
+                    .to_owned(),
             )),
         }
     }

@@ -26,7 +26,7 @@ pub fn is_used(plan: &Plan, config: Option<&Value>) -> bool {
 }
 
 fn text(plan: &Plan, path: &str) -> Option<String> {
-    let bytes = tree::read(&plan.tree, &plan.root.join(Path::new(path)))?;
+    let bytes = tree::read(&plan.tree, &plan.root.join(Path::new(path)), tree::SMALL).ok()??;
     String::from_utf8(bytes).ok()
 }
 

@@ -23,9 +23,10 @@ use url::Url;
 
 use super::dial::Dialer;
 use super::policy::{Policy, literal};
+use super::reading;
 use super::refusal::{Reason, Refusal};
 use super::tally::Tally;
-use crate::bundle::npmrc::{Credential, Npmrc};
+use crate::bundle::npmrc::Npmrc;
 use crate::net::tls;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
@@ -92,15 +93,18 @@ impl Forwarder {
         let (parts, body) = request.into_parts();
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let credentialed = self.policy.credential(&url).is_some();
-        let mut headers = passed_on(&parts.headers);
-        let mut body = (!reads).then(|| {
-            headers.remove(CONTENT_LENGTH);
-            reqwest::Body::wrap_stream(self.counted(body))
-        });
+        let mut headers = if credentialed {
+            reading::headers(&parts.headers)
+        } else {
+            passed_on(&parts.headers)
+        };
+        // That of another body than goes on: what reads goes without one.
+        headers.remove(CONTENT_LENGTH);
+        let mut body = (!reads).then(|| reqwest::Body::wrap_stream(self.counted(body)));
         let mut here = url;
         for _ in 0..=MAX_HOPS {
             if let Some(credential) = self.policy.credential(&here)
-                && let Some(answer) = beyond_reading(&here, credential, reads)
+                && let Some(answer) = reading::beyond(&here, credential, reads)
             {
                 return Ok(answer);
             }
@@ -219,37 +223,6 @@ impl Forwarder {
     }
 }
 
-/// With the operator's credential packages are read, and nothing else: neither
-/// published, nor are accounts and tokens looked at.
-fn beyond_reading(url: &Url, credential: &Credential, reads: bool) -> Option<Response<Body>> {
-    if !reads {
-        return Some(said(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "an install may only read from a registry that has the operator's credential",
-        ));
-    }
-    let below = url.path().get(credential.path.len()..).unwrap_or_default();
-    (!is_of_a_package(below)).then(|| {
-        said(
-            StatusCode::FORBIDDEN,
-            "an install may only read packages from a registry that has the operator's credential",
-        )
-    })
-}
-
-/// Whether a path below a registry is a package's, however the registry reads
-/// it: what is a registry's own begins with `-`. Servers skip segments that are
-/// empty or a dot, and some decode once more.
-fn is_of_a_package(below: &str) -> bool {
-    let plain = percent_encoding::percent_decode_str(below).decode_utf8_lossy();
-    let mut segments = plain
-        .split(['/', '\\'])
-        .filter(|segment| !matches!(*segment, "" | "."));
-    !plain.contains('%')
-        && segments.clone().next() != Some("-")
-        && segments.all(|segment| segment != "..")
-}
-
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in KEPT_BACK {
@@ -313,39 +286,4 @@ pub(super) fn said(status: StatusCode, text: impl Into<String>) -> Response<Body
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, plain);
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_registrys_own_paths_are_no_packages_however_they_are_written() {
-        for path in [
-            "ms",
-            "@corp%2fsauce",
-            "@corp/sauce/-/sauce-1.0.0.tgz",
-            "/ms",
-            "-ms",
-            "",
-        ] {
-            assert!(is_of_a_package(path), "{path:?}");
-        }
-        for path in [
-            "-/whoami",
-            "/-/whoami",
-            "//-/whoami",
-            "./-/whoami",
-            "%2f-/whoami",
-            "%2e/-/whoami",
-            "%2F%2E%2F%2Dwhoami/../-",
-            "%5c-/whoami",
-            "%2d/whoami",
-            "%252d/whoami",
-            "ms/../-/whoami",
-            "ms%2f..%2f-/whoami",
-        ] {
-            assert!(!is_of_a_package(path), "{path:?}");
-        }
-    }
 }

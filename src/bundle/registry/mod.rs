@@ -22,6 +22,7 @@ mod gate;
 mod lend;
 mod listener;
 mod policy;
+mod reading;
 mod refusal;
 mod serve;
 mod tally;

@@ -199,7 +199,10 @@ impl Bundler {
         let top = self.bench.project.clone();
         blocking(move || {
             Ok(driver::proof(files.iter().map(|(inside, host)| {
-                (inside.as_path(), tree::read(&top, host))
+                (
+                    inside.as_path(),
+                    tree::read(&top, host, tree::LARGE).ok().flatten(),
+                )
             })))
         })
         .await

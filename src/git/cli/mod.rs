@@ -6,6 +6,7 @@
 //! takes too long, answers too much or is no longer wanted, and never prompts.
 //! Text from a user goes in only after validation, behind `--`.
 
+mod attributes;
 mod memory;
 mod session;
 mod version;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::error::{Code, Context, Error, Result};
 use session::Group;
 
+pub(in crate::git) use attributes::close as close_attributes;
 pub(in crate::git) use memory::{more_than_a_history_may_have, too_large};
 pub(in crate::git) use session::Session;
 pub(in crate::git) use version::version;

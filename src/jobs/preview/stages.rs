@@ -19,7 +19,7 @@ use crate::bundle::npmrc::Npmrc;
 use crate::bundle::package::Packed;
 use crate::bundle::product::Product;
 use crate::bundle::redact::Redactor;
-use crate::bundle::transform::{TransformCache, cache_key};
+use crate::bundle::transform::{TransformCache, key_of};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native, static_site, web};
 use crate::domain::preview::{Bundle, SandboxLevel, Stage};
@@ -140,12 +140,13 @@ impl Stages<'_> {
 
     async fn cold(&mut self, project: Project, level: SandboxLevel) -> Result<(Bundle, Shown)> {
         let (bench, plan) = self.checkout(&project).await?;
-        let transform = TransformCache::open(&self.app.data.transform_cache(project.id))?;
+        let transform =
+            TransformCache::open(&self.app.data, project.id, &self.app.config.builds.limits)?;
         let mut build = self.prepare(bench, plan, level)?;
         let dependencies = self.dependencies(&mut build, &transform).await?;
-        transform.lend(&build.bench, &mut build.cell)?;
+        transform.lend(&mut build).await?;
 
-        let key = cache_key(&build.plan, &dependencies.digest, level.as_str());
+        let key = key_of(&build, &dependencies.digest).await?;
         self.note_absence(&key).await;
         let warm = self.is_warm(&build.plan, &transform, &dependencies, &key);
         self.progress
@@ -330,7 +331,7 @@ impl Stages<'_> {
             .stage(Stage::Bundle, async {
                 let product = bundle(build, dependencies).await;
                 // Even a build that failed has transformed most files.
-                transform.keep(&build.bench)?;
+                transform.keep(build).await;
                 let product = product?;
                 build.check_cancelled()?;
                 Ok(product)

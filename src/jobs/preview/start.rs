@@ -15,7 +15,7 @@ use crate::bundle::log::BuildLog;
 use crate::bundle::npmrc::Npmrc;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::{Access, Cell};
-use crate::bundle::transform::{TransformCache, cache_key};
+use crate::bundle::transform::{TransformCache, key_of};
 use crate::bundle::warm::{Bundler, Facts, Kept, NotStarted, Outcome, Place, Spot, Start};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
@@ -29,7 +29,7 @@ pub(super) struct Shown {
     pub(super) kind: ProjectKind,
     pub(super) level: SandboxLevel,
     pub(super) commit: String,
-    /// See [`cache_key`].
+    /// See [`key_of`].
     pub(super) key: String,
     /// The SHA-256 of each file of its bundle.
     pub(super) digests: BTreeMap<String, Vec<u8>>,
@@ -183,7 +183,7 @@ async fn prepare(
 /// Gives it its dependencies and the project's transform cache.
 async fn equip(app: &App, shown: &Shown, build: &mut Build, npmrc: &Npmrc) -> Result<Facts> {
     let project = shown.project.id;
-    let transform = TransformCache::open(&app.data.transform_cache(project))?;
+    let transform = TransformCache::open(&app.data, project, &app.config.builds.limits)?;
     let stores = Stores {
         data: &app.data,
         registries: &app.registries,
@@ -191,15 +191,14 @@ async fn equip(app: &App, shown: &Shown, build: &mut Build, npmrc: &Npmrc) -> Re
         transform: &transform,
     };
     let dependencies = deps::provide(build, stores, project).await?;
-    let bench = build.bench.clone();
-    transform.lend(&bench, &mut build.cell)?;
+    transform.lend(build).await?;
     let config = match build.plan.kind {
         ProjectKind::Expo => expo::public_config(build).await,
         _ => None,
     };
     Ok(Facts {
         entry: entry(&build.plan)?,
-        key: cache_key(&build.plan, &dependencies.digest, shown.level.as_str()),
+        key: key_of(build, &dependencies.digest).await?,
         plan: build.plan.clone(),
         config,
     })

@@ -175,10 +175,14 @@ impl Stages<'_> {
         let project = self.progress.preview().project_id;
         let (known, plan) = (lease.facts.clone(), plan.clone());
         let log = self.log.clone();
+        let stop = Stop {
+            limit: self.warm_limit(),
+            cancel: self.cancel.clone(),
+        };
         self.stage(Stage::Dependencies, async move {
             let same = blocking(move || {
-                let digest = deps::digest_of(&plan, &sandbox, level, project)?;
-                let same = known.key == cache_key(&plan, &digest, level.as_str())
+                let digest = deps::digest_of(&plan, &sandbox, level, project, &stop)?;
+                let same = known.key == cache_key(&plan, &digest, level.as_str(), &stop)?
                     && known.plan.kind == plan.kind
                     && known.plan.root == plan.root
                     && known.entry == entry(&plan)?;
@@ -204,11 +208,13 @@ impl Stages<'_> {
             bench,
             log: self.log.clone(),
             cancel: self.cancel.clone(),
-            limit: Limit::starting_now(
-                self.app.config.previews.warm_timeout,
-                "PREVIEW_MAX_TIMEOUT_MS",
-            ),
+            limit: self.warm_limit(),
         })
+    }
+
+    fn warm_limit(&self) -> Limit {
+        let limit = self.app.config.previews.warm_timeout;
+        Limit::starting_now(limit, "PREVIEW_MAX_TIMEOUT_MS")
     }
 
     async fn bundle_warm(

@@ -109,6 +109,8 @@ fn unpack_site(
 ) -> io::Result<()> {
     fs::create_dir(into)?;
     let mut left = limit;
+    // Files may be alike to their last byte but one, in each of the relatives.
+    let mut patience = limit.saturating_mul(2);
     for index in 0..archive.len() {
         let entry = archive.by_index(index)?;
         // Folders are made for their files; links are never followed because
@@ -125,7 +127,11 @@ fn unpack_site(
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        if size <= left && share(archive, index, size, relatives, &name, &path)? {
+        let mut sharing = Sharing {
+            relatives,
+            patience: &mut patience,
+        };
+        if size <= left && sharing.share(archive, index, size, &name, &path)? {
             left -= size;
             continue;
         }
@@ -144,34 +150,45 @@ fn unpack_site(
     Ok(())
 }
 
-/// Links `path` to the file of that name in another site, if its bytes are
-/// those of the entry. A file system without links only costs the room.
-fn share(
-    archive: &mut Archive,
-    index: usize,
-    size: u64,
-    relatives: &[PathBuf],
-    name: &Path,
-    path: &Path,
-) -> io::Result<bool> {
-    for relative in relatives {
-        let other = relative.join(name);
-        let alike = fs::symlink_metadata(&other).is_ok_and(|m| m.is_file() && m.len() == size);
-        if alike
-            && let Ok(file) = File::open(&other)
-            && same(archive.by_index(index)?, file)?
-            && fs::hard_link(&other, path).is_ok()
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Earlier sites, and how many bytes of theirs may still be read.
+struct Sharing<'a> {
+    relatives: &'a [PathBuf],
+    patience: &'a mut u64,
 }
 
-fn same(mut one: impl Read, mut two: impl Read) -> io::Result<bool> {
+impl Sharing<'_> {
+    /// Links `path` to the file of that name in another site, if its bytes are
+    /// those of the entry. A file system without links only costs the room.
+    fn share(
+        &mut self,
+        archive: &mut Archive,
+        index: usize,
+        size: u64,
+        name: &Path,
+        path: &Path,
+    ) -> io::Result<bool> {
+        for relative in self.relatives {
+            let other = relative.join(name);
+            let alike = fs::symlink_metadata(&other).is_ok_and(|m| m.is_file() && m.len() == size);
+            if alike
+                && size <= *self.patience
+                && let Ok(file) = File::open(&other)
+                && same(archive.by_index(index)?, file, self.patience)?
+                && fs::hard_link(&other, path).is_ok()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Takes what it reads off `patience`.
+fn same(mut one: impl Read, mut two: impl Read, patience: &mut u64) -> io::Result<bool> {
     let (mut here, mut there) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         let read = fill(&mut one, &mut here)?;
+        *patience = patience.saturating_sub(read as u64);
         if fill(&mut two, &mut there)? != read || here[..read] != there[..read] {
             return Ok(false);
         }
@@ -249,6 +266,27 @@ mod tests {
         let mut zip = zip_of(&[("dist/a", "12345"), ("dist/b", "67890"), ("c", "1")]);
         assert_eq!(site_size(&mut zip).unwrap(), 10);
         assert!(unpack_site(&mut zip, &folder.path().join("x"), &[], 9).is_err());
+    }
+
+    #[test]
+    fn comparing_ends_when_it_has_read_twice_the_site() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let sites: Vec<PathBuf> = ["one", "two", "three"]
+            .map(|name| folder.path().join(name))
+            .into();
+        for (site, text) in sites.iter().zip(["1aaa", "2aaa", "xaaa"]) {
+            unpack_site(&mut zip_of(&[("dist/a", text)]), site, &[], 4).unwrap();
+        }
+        let links = |site: &Path| fs::metadata(site.join("a")).unwrap().nlink();
+        let wanted = || zip_of(&[("dist/a", "xaaa")]);
+        let new = folder.path().join("new");
+        unpack_site(&mut wanted(), &new, &sites, 4).unwrap();
+        assert_eq!(links(&new), 1);
+        let patient = folder.path().join("patient");
+        unpack_site(&mut wanted(), &patient, &sites, 6).unwrap();
+        assert_eq!(links(&patient), 2);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::issue::resolve;
 use super::request::{Request, build_key, new_preview};
 use crate::app::App;
+use crate::bundle::json::{self, Room};
 use crate::domain::job::NewJob;
 use crate::domain::preview::{Platform, Preview, TokenFacts};
 use crate::domain::project::{Project, ProjectKind};
@@ -121,7 +122,7 @@ async fn manifest(app: &App, project: &Project) -> Result<Option<Value>> {
         app.repos.file(project.id, &commit, &path).await
     };
     match found.await {
-        Ok(file) => Ok(serde_json::from_slice(&file.content).ok()),
+        Ok(file) => Ok(json::value(&file.content, &mut { Room::FILE }).ok()),
         Err(error) if matches!(error.code, Code::InternalError | Code::DependencyFailure) => {
             Err(error)
         }

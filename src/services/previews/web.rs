@@ -63,6 +63,10 @@ async fn unpack(app: &App, preview: &Preview, root: &Path) -> Result<()> {
     if is_unpacked(root).await? {
         return Ok(());
     }
+    // However many previews a project has, the other turn is another's. It also
+    // finds what it shares with the one before.
+    let project = app.data.repo(preview.project_id);
+    let alone = disk::hold(&project.join("web")).await;
     let turn = UNPACKING.acquire().await.or_internal("wait for a turn")?;
     let zip = fetch(app, preview).await?;
     let nonce: [u8; 8] = app.random.bytes();
@@ -81,7 +85,7 @@ async fn unpack(app: &App, preview: &Preview, root: &Path) -> Result<()> {
     };
     let run = move || {
         // Who asked may go away meanwhile; the work goes on, and is still alone.
-        let _alone = (held, turn);
+        let _alone = (held, alone, turn);
         unpacking.run(zip)
     };
     tokio::task::spawn_blocking(run)

@@ -68,6 +68,49 @@ async fn hooks_and_filters_do_not_run() {
     assert!(!marker.exists());
 }
 
+/// `ident` makes sixty bytes of four, and an encoding four bytes of each.
+#[tokio::test]
+async fn attributes_do_not_change_what_is_checked_out() {
+    let linked = Linked::new().await;
+    let work = &linked.work;
+    let text = "$Id$\n".repeat(1000);
+    work.write(".gitattributes", "[attr]grow ident\n*.txt grow\n");
+    work.write("a.txt", &text);
+    work.write("sub/b.txt", "one\r\ntwo\n");
+    let first = work.commit("With attributes");
+    // A later one comes with files that only it changes.
+    work.write(
+        "attributes",
+        "*.txt ident working-tree-encoding=UTF-32 text eol=crlf\n",
+    );
+    let hash = |path: &str| work.git(&["hash-object", "-w", "--no-filters", path]);
+    let new = [
+        (".gitattributes", hash("attributes")),
+        ("sub/c.txt", hash("a.txt")),
+    ];
+    for (path, object) in &new {
+        let entry = format!("100644,{object},{path}");
+        work.git(&["update-index", "--add", "--cacheinfo", &entry]);
+    }
+    let second = work.commit_index("With more of them");
+    work.push();
+    linked.fetch().await.expect("fetched");
+
+    let (repos, folder) = (&linked.bench.repos, linked.bench.folder.path());
+    let (into, index) = (folder.join("out"), folder.join("index"));
+    std::fs::create_dir(&into).expect("made");
+    let read = |path: &str| std::fs::read_to_string(into.join(path)).expect("read");
+    let checkout = repos.checkout_with(PROJECT, &first, &into, &index).await;
+    checkout.expect("a checkout");
+    assert_eq!(read("a.txt"), text);
+    assert_eq!(read("sub/b.txt"), "one\r\ntwo\n");
+    let changed = repos.changes(PROJECT, &first, &second).await.expect("told");
+    assert_eq!(changed.expect("plain files").len(), 2);
+    let updated = repos.update(PROJECT, &first, &second, &into, &index).await;
+    assert!(updated.expect("updated"));
+    assert_eq!(read("sub/c.txt"), text);
+}
+
 #[tokio::test]
 async fn links_that_lead_outside_are_not_checked_out() {
     let linked = Linked::new().await;

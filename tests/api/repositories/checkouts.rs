@@ -57,3 +57,18 @@ async fn a_checkout_is_bounded_like_an_upload() {
     assert!(error.message.contains("UPLOAD_MAX_FILES"), "{error}");
     assert!(files_below(&into).is_empty());
 }
+
+#[tokio::test]
+async fn a_checkout_leaves_the_reserve_free() {
+    let bench = Bench::new();
+    let commit = bench.import(zip(&tree())).await.expect("an upload").commit;
+    let mut large = limits();
+    large.free_bytes = bench.data.free_bytes().expect("measured") * 2;
+    let full = Bench::with(&large);
+    fs::rename(bench.repo(), full.repo()).expect("moved");
+    let into = full.folder.path().join("out");
+    fs::create_dir(&into).expect("made");
+    let error = full.repos.checkout(PROJECT, &commit, &into).await;
+    assert_eq!(error.expect_err("no room").code, Code::StorageFull);
+    assert!(files_below(&into).is_empty());
+}

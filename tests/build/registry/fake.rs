@@ -40,6 +40,8 @@ struct Inner {
     base: String,
     tarball: Bytes,
     asked: Mutex<Vec<Asked>>,
+    /// The names of each request's headers, in order.
+    headers: Mutex<Vec<Vec<String>>>,
 }
 
 impl Drop for Registry {
@@ -87,6 +89,7 @@ impl Registry {
             base: format!("{scheme}://localhost:{}", address.port()),
             tarball: tarball(address),
             asked: Mutex::default(),
+            headers: Mutex::default(),
         });
         let shared = Arc::clone(&inner);
         let serving = tokio::spawn(async move {
@@ -134,6 +137,10 @@ impl Registry {
         self.asked().into_iter().map(|(line, _)| line).collect()
     }
 
+    pub(crate) fn headers(&self) -> Vec<Vec<String>> {
+        self.inner.headers.lock().expect("unpoisoned").clone()
+    }
+
     pub(crate) fn integrity(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA512, &self.inner.tarball);
         let text = data_encoding::BASE64.encode(digest.as_ref());
@@ -161,6 +168,9 @@ impl Inner {
             .headers()
             .get("authorization")
             .map(|value| value.to_str().expect("text").to_owned());
+        let mut names: Vec<_> = request.headers().keys().map(ToString::to_string).collect();
+        names.sort();
+        self.headers.lock().expect("unpoisoned").push(names);
         let path = request.uri().path().to_owned();
         let line = format!("{} {path}", request.method());
         let known = authorization.as_deref() == Some(&format!("Bearer {TOKEN}"));

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context as Digest, SHA256};
 use serde_json::{Map, Value};
 
-use super::manager::{Install, LOCKFILES, Manager, is_workspace};
+use super::manager::{Install, LOCKFILES, Manager};
+use super::manifests::Manifests;
 use super::origins;
 use crate::bundle::detect::{Manifest, Plan};
+use crate::bundle::workbench::Stop;
 use crate::bundle::{npmrc, tree};
 use crate::domain::ProjectId;
 use crate::error::Result;
@@ -133,68 +135,88 @@ pub(super) struct Key {
     pub(super) owner: Option<ProjectId>,
 }
 
-pub(super) fn key(
-    plan: &Plan,
-    install: &Install,
-    project: ProjectId,
-    toolset: &Toolset<'_>,
-) -> Result<Key> {
-    let owner = runs_project_code(plan, install).then_some(project);
-    let mut digest = Parts(Digest::new(&SHA256));
-    for text in [
-        FORMAT,
-        std::env::consts::ARCH,
-        toolset.node_version,
-        toolset.manager,
-        toolset.level,
-        if plan.install_scripts { "scripts" } else { "" },
-        &owner.map(|id| id.to_string()).unwrap_or_default(),
-    ] {
-        digest.add("", text.as_bytes());
-    }
-    for dir in manifest_folders(&plan.tree, install) {
-        if let Some(manifest) = Manifest::read(&plan.tree, &dir)? {
-            let shown = dir.strip_prefix(&install.root).unwrap_or(&dir);
+/// What the name is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) install: &'a Install,
+    pub(super) manifests: &'a Manifests,
+    pub(super) toolset: &'a Toolset<'a>,
+}
+
+impl Subject<'_> {
+    /// Reads all of it. Blocking.
+    pub(super) fn key(self, project: ProjectId, stop: &Stop) -> Result<Key> {
+        let Self {
+            plan,
+            install,
+            manifests,
+            toolset,
+        } = self;
+        let owner = self.runs_project_code().then_some(project);
+        let mut parts = Parts {
+            digest: Digest::new(&SHA256),
+            tree: &plan.tree,
+            base: &install.root,
+            stop,
+        };
+        for text in [
+            FORMAT,
+            std::env::consts::ARCH,
+            toolset.node_version,
+            toolset.manager,
+            toolset.level,
+            if plan.install_scripts { "scripts" } else { "" },
+            &owner.map(|id| id.to_string()).unwrap_or_default(),
+        ] {
+            parts.add("", text.as_bytes());
+        }
+        for (dir, manifest) in manifests {
+            let shown = dir.strip_prefix(&install.root).unwrap_or(dir);
             let relevant = relevant(manifest.json(), plan.install_scripts);
-            digest.add(&shown.to_string_lossy(), relevant.to_string().as_bytes());
-            for local in local_dependencies(&manifest) {
-                digest.add_all(&plan.tree, &install.root, &dir.join(local));
+            parts.add(&shown.to_string_lossy(), relevant.to_string().as_bytes());
+            for local in local_dependencies(manifest) {
+                parts.add_all(&dir.join(local))?;
             }
             // Those of the folder itself are laid out for nobody.
-            for program in programs(&manifest) {
+            for program in programs(manifest) {
                 let path = dir.join(program);
-                if dir != install.root && tree::is_file(&plan.tree, &path) {
-                    digest.add_all(&plan.tree, &install.root, &path);
+                if *dir != install.root && tree::is_file(&plan.tree, &path) {
+                    parts.add_all(&path)?;
                 }
             }
         }
+        let settings = up_to_the_top(plan, install)
+            .flat_map(|dir| SETTINGS.map(|name| dir.join(name)))
+            .collect::<Vec<_>>();
+        let beside = LOCKFILES.map(|(name, _)| install.root.join(name));
+        let variables = match install.manager {
+            Manager::Bun | Manager::YarnBerry => {
+                VARIABLES.map(|name| install.root.join(name)).to_vec()
+            }
+            Manager::Npm | Manager::Pnpm | Manager::YarnClassic => Vec::new(),
+        };
+        let folders = FOLDERS.map(|name| install.root.join(name));
+        for path in beside.iter().chain(&variables).chain(&settings) {
+            parts.add_all(path)?;
+        }
+        for path in &folders {
+            parts.add_all(path)?;
+        }
+        Ok(Key {
+            digest: data_encoding::HEXLOWER.encode(parts.digest.finish().as_ref()),
+            owner,
+        })
     }
-    let settings = up_to_the_top(plan, install)
-        .flat_map(|dir| SETTINGS.map(|name| dir.join(name)))
-        .collect::<Vec<_>>();
-    let beside = LOCKFILES.map(|(name, _)| install.root.join(name));
-    let variables = match install.manager {
-        Manager::Bun | Manager::YarnBerry => VARIABLES.map(|name| install.root.join(name)).to_vec(),
-        Manager::Npm | Manager::Pnpm | Manager::YarnClassic => Vec::new(),
-    };
-    for path in beside.iter().chain(&variables).chain(&settings) {
-        digest.add_all(&plan.tree, &install.root, path);
-    }
-    for folder in FOLDERS {
-        digest.add_all(&plan.tree, &install.root, &install.root.join(folder));
-    }
-    Ok(Key {
-        digest: data_encoding::HEXLOWER.encode(digest.0.finish().as_ref()),
-        owner,
-    })
-}
 
-/// Whether installing runs code of the project, or asks other registries than
-/// the operator's. Then the result is the project's own.
-fn runs_project_code(plan: &Plan, install: &Install) -> bool {
-    plan.install_scripts
-        || up_to_the_top(plan, install).any(|dir| configures_code(&plan.tree, dir))
-        || origins::any_is_foreign(plan, install)
+    /// Whether installing runs code of the project, or asks other registries
+    /// than the operator's. Then the result is the project's own.
+    fn runs_project_code(self) -> bool {
+        let Self { plan, install, .. } = self;
+        plan.install_scripts
+            || up_to_the_top(plan, install).any(|dir| configures_code(&plan.tree, dir))
+            || origins::any_is_foreign(plan, install, self.manifests)
+    }
 }
 
 /// The folder of the lockfile and those above it in the tree: managers look for
@@ -208,18 +230,19 @@ fn up_to_the_top<'a>(plan: &'a Plan, install: &'a Install) -> impl Iterator<Item
 /// Whether `dir` has a manager's configuration that can name code or another
 /// registry.
 fn configures_code(tree: &Path, dir: &Path) -> bool {
-    let read = |name: &str| {
-        let bytes = tree::read(tree, &dir.join(name))?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let npmrc = read(".npmrc").is_some_and(|text| {
-        npmrc::parse(&text)
+    // What is too large to be read may say anything.
+    let any =
+        |name: &str, says: fn(&str) -> bool| match tree::read(tree, &dir.join(name), tree::SMALL) {
+            Ok(bytes) => bytes.is_some_and(|bytes| says(&String::from_utf8_lossy(&bytes))),
+            Err(_) => true,
+        };
+    let npmrc = |text: &str| {
+        npmrc::parse(text)
             .iter()
             .any(|(key, _)| !HARMLESS_NPMRC.contains(&key.as_str()))
-    });
-    let workspace = read("pnpm-workspace.yaml").is_some_and(|text| !is_harmless_workspace(&text));
-    npmrc
-        || workspace
+    };
+    any(".npmrc", npmrc)
+        || any("pnpm-workspace.yaml", |text| !is_harmless_workspace(text))
         || [
             ".pnpmfile.cjs",
             ".pnpmfile.mjs",
@@ -254,18 +277,6 @@ fn is_harmless_workspace(text: &str) -> bool {
             line.split_once(':')
                 .is_some_and(|(key, _)| HARMLESS_WORKSPACE.contains(&key))
         })
-}
-
-/// The folders whose manifests count: that of the lockfile, and in a workspace
-/// every other.
-pub(super) fn manifest_folders(tree: &Path, install: &Install) -> Vec<PathBuf> {
-    if !is_workspace(tree, &install.root) {
-        return vec![install.root.clone()];
-    }
-    let mut folders = tree::folders(&install.root, |name| name == "node_modules");
-    folders.retain(|dir| dir.join("package.json").is_file());
-    folders.sort();
-    folders
 }
 
 fn relevant(manifest: &Value, scripts: bool) -> Value {
@@ -304,27 +315,30 @@ fn programs(manifest: &Manifest) -> Vec<PathBuf> {
     texts.map(PathBuf::from).collect()
 }
 
-struct Parts(Digest);
+struct Parts<'a> {
+    digest: Digest,
+    tree: &'a Path,
+    /// What names are relative to.
+    base: &'a Path,
+    stop: &'a Stop,
+}
 
-impl Parts {
+impl Parts<'_> {
     /// Name and length stand before the bytes, so that no two sets of parts
     /// give the same stream.
     fn add(&mut self, name: &str, bytes: &[u8]) {
         for part in [name.as_bytes(), bytes] {
-            self.0.update(&(part.len() as u64).to_le_bytes());
-            self.0.update(part);
+            self.digest.update(&(part.len() as u64).to_le_bytes());
+            self.digest.update(part);
         }
     }
 
     /// A file, or every file of a folder; nothing when `path` is absent.
-    fn add_all(&mut self, tree: &Path, base: &Path, path: &Path) {
-        let shown = path.strip_prefix(base).unwrap_or(path).to_string_lossy();
-        if let Some(bytes) = tree::read(tree, path) {
-            self.add(&shown, &bytes);
-            return;
-        }
-        if !tree::is_dir(tree, path) {
-            return;
+    fn add_all(&mut self, path: &Path) -> Result<()> {
+        // A manifest may name the same folder as often as it likes.
+        self.stop.check()?;
+        if self.add_file(path)? || !tree::is_dir(self.tree, path) {
+            return Ok(());
         }
         for dir in tree::folders(path, |name| name == "node_modules") {
             let mut files: Vec<PathBuf> = fs::read_dir(&dir)
@@ -335,13 +349,25 @@ impl Parts {
                 .map(|entry| entry.path())
                 .collect();
             files.sort();
+            self.stop.check()?;
             for file in files {
-                if let Some(bytes) = tree::read(tree, &file) {
-                    let shown = file.strip_prefix(base).unwrap_or(&file).to_string_lossy();
-                    self.add(&shown, &bytes);
-                }
+                self.add_file(&file)?;
             }
         }
+        Ok(())
+    }
+
+    /// Answers whether it is one.
+    fn add_file(&mut self, path: &Path) -> Result<bool> {
+        let Some((file, length)) = tree::open(self.tree, path) else {
+            return Ok(false);
+        };
+        let shown = path.strip_prefix(self.base).unwrap_or(path);
+        let shown = shown.to_string_lossy();
+        self.digest.update(&(shown.len() as u64).to_le_bytes());
+        self.digest.update(shown.as_bytes());
+        tree::digest_into(&mut self.digest, file, length, self.stop)?;
+        Ok(true)
     }
 }
 

@@ -1,9 +1,16 @@
 //! Which trees share their dependencies, and which must not.
 
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::super::manifests;
 use super::*;
 use crate::bundle::detect::detect;
+use crate::bundle::workbench::Limit;
 use crate::domain::preview::Platform;
 use crate::domain::project::{ProjectConfig, ProjectKind};
+use crate::error::Code;
 
 const LOCKED: [(&str, &str); 2] = [
     (
@@ -32,7 +39,21 @@ fn key_of(files: &[(&str, &str)], project: i64, scripts: bool) -> Key {
         manager: "npm@10",
         level: "isolated",
     };
-    key(&plan, &install, ProjectId(project), &toolset).unwrap()
+    let stop = stop();
+    let subject = Subject {
+        plan: &plan,
+        install: &install,
+        manifests: &manifests::read(&plan.tree, &install, &stop).unwrap(),
+        toolset: &toolset,
+    };
+    subject.key(ProjectId(project), &stop).unwrap()
+}
+
+fn stop() -> Stop {
+    Stop {
+        limit: Limit::starting_now(Duration::from_hours(1), "PREVIEW_INSTALL_TIMEOUT_MS"),
+        cancel: CancellationToken::new(),
+    }
 }
 
 fn with<'a>(path: &'a str, text: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -279,4 +300,57 @@ fn a_dependency_in_the_tree_counts_with_its_files() {
         key_of(&files("1"), 1, false).digest,
         key_of(&files("2"), 1, false).digest
     );
+}
+
+/// Who cannot be read must not share with those who can.
+#[test]
+fn settings_that_are_too_large_to_be_read_count_as_code() {
+    let large = format!("{}\nscript-shell=./x", " ".repeat(3 << 20));
+    let key = key_of(&with(".npmrc", &large), 1, false);
+    assert_eq!(key.owner, Some(ProjectId(1)));
+    let other = key_of(&with(".npmrc", &large.replace("./x", "./y")), 1, false);
+    assert_ne!(key.digest, other.digest);
+}
+
+#[test]
+fn the_manifests_of_a_workspace_are_bounded_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "package.json",
+        r#"{"workspaces": ["a/*"], "scripts": {"build": "x"}}"#,
+    );
+    let manifest = format!("{{\"x\": [{}0]}}", "0,".repeat(90_000));
+    for number in 0..5 {
+        write(&format!("a/{number}/package.json"), &manifest);
+    }
+    let plan = detect(dir.path(), &ProjectConfig::default(), Platform::Web).unwrap();
+    let install = Install::find(&plan).unwrap();
+    let read = || manifests::read(&plan.tree, &install, &stop());
+    assert_eq!(read().unwrap().len(), 6);
+    write("a/5/package.json", &manifest);
+    let error = read().unwrap_err();
+    assert_eq!(error.code, Code::InvalidProjectStructure);
+    assert!(error.message.contains("of its workspace"), "{error}");
+}
+
+#[test]
+fn a_name_is_not_worked_out_past_a_cancel() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in LOCKED {
+        fs::write(dir.path().join(path), text).unwrap();
+    }
+    let settings = ProjectConfig {
+        kind: Some(ProjectKind::Web),
+        ..ProjectConfig::default()
+    };
+    let plan = detect(dir.path(), &settings, Platform::Web).unwrap();
+    let stop = stop();
+    stop.cancel.cancel();
+    let read = manifests::read(&plan.tree, &Install::find(&plan).unwrap(), &stop);
+    assert_eq!(read.unwrap_err().code, Code::Cancelled);
 }

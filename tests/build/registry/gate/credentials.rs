@@ -49,6 +49,12 @@ async fn a_credential_is_added_to_reading_packages_and_to_nothing_else() {
         (format!("GET {base}/x%2f..%2f-/whoami"), 403),
         (format!("GET {base}//-/whoami"), 403),
         (format!("GET {base}/%2f-/whoami"), 403),
+        (format!("GET {base}/x/..;/..;/api/security/apiKey"), 403),
+        (format!("GET {base}/-;a/whoami"), 403),
+        (format!("GET {base}/x/..%00/y"), 403),
+        (format!("GET {base}/x/..%20/y"), 403),
+        (format!("GET {base}/x/%c0%ae%c0%ae/y"), 403),
+        (format!("GET {base}/x/-/npm/v1/tokens"), 403),
         (format!("GET {base}/redirect/account"), 403),
     ] {
         assert_eq!(bench.ask(&line).await.0, refused, "{line}");
@@ -68,6 +74,32 @@ async fn a_credential_is_added_to_reading_packages_and_to_nothing_else() {
     for (line, said) in told {
         assert_eq!(said, Some(format!("Bearer {TOKEN}")), "{line}");
     }
+    bench.close().await;
+}
+
+/// What a server in front of the registry may take for another request.
+#[tokio::test]
+async fn nothing_that_changes_a_request_goes_along_with_a_credential() {
+    let registry = Registry::http().await;
+    let bench = Bench::open(Setting {
+        npmrc: &registry.npmrc(),
+        ..Setting::default()
+    })
+    .await;
+    let request = format!(
+        "GET {}/{PACKAGE} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: {}\r\n\
+         Connection: close, authorization\r\nAccept: application/json\r\nUser-Agent: npm\r\n\
+         Content-Length: 0\r\nX-HTTP-Method-Override: PUT\r\nX-Original-URL: /admin\r\n\r\n",
+        registry.base(),
+        bench.pass()
+    );
+    let mut stream = bench.connection().await;
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    assert_eq!(answer(&mut stream).await.0, 200);
+    assert_eq!(
+        registry.headers(),
+        [["accept", "authorization", "host", "user-agent"]]
+    );
     bench.close().await;
 }
 
