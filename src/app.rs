@@ -88,7 +88,7 @@ impl App {
             repos: Repos::new(&engines.data, &config.sources),
             registries: Registries::new(&config.builds.registries, Arc::clone(&random)),
             sandbox: Sandbox::of_this_machine(&config),
-            bundlers: Bundlers::new(config.builds.warm),
+            bundlers: Bundlers::new(config.builds.warm, Arc::clone(&clock)),
             lifecycle: Lifecycle::new(),
             listening: OnceLock::new(),
             config,

@@ -14,8 +14,9 @@ use ring::digest::{Context as Digest, SHA256};
 
 use crate::error::Code;
 
-/// Bytes that are read at a time.
-const PIECE: usize = 256 << 10;
+/// Bytes that are read at a time: not so many that each file has memory mapped
+/// in and out again.
+const PIECE: usize = 64 << 10;
 
 /// The SHA-256 of all that `from` gives.
 ///

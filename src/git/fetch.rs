@@ -301,10 +301,10 @@ fn complaint(said: &str, credential: Option<&Credential>) -> FetchError {
         return error.into();
     }
     if cli::too_large(&masked) {
-        return FetchError::last(
-            "the repository is too large to be taken in: it holds a commit, a folder or a file of more \
-             than 512 MB, or more than seven million objects",
-        );
+        return FetchError::last(format!(
+            "the repository is too large to be taken in: it holds {}",
+            cli::more_than_a_history_may_have()
+        ));
     }
     let line = masked
         .lines()

@@ -104,7 +104,16 @@ pub async fn provide(
         sets::restore(build, stores.transform, &install, &set).await?;
     } else {
         let filled = fill(build, stores, &install, &key, &version, &set).await?;
-        sets::restore(build, stores.transform, &install, filled.path()).await?;
+        let restored = sets::restore(build, stores.transform, &install, filled.path()).await;
+        if let Err(error) = restored {
+            // Thousands of files are not removed among the tasks of others.
+            blocking(move || {
+                drop(filled);
+                Ok(())
+            })
+            .await?;
+            return Err(error);
+        }
         // This build need not wait for the disk; others do.
         drop(tokio::task::spawn_blocking(move || {
             if let Err(error) = filled.keep() {
@@ -280,16 +289,18 @@ async fn run_install(
     }
     let words = install.words(build.plan.install_scripts);
     let command = Command::new(words[0], &install.root).args(&words[1..]);
-    let hint = if install.lockfile.is_some() {
-        "the log shows why; if package.json and the lockfile disagree, install on your machine \
-         and commit the lockfile; if it is a certificate, the operator names its authority with \
-         `cafile=` in the file of BUILD_NPMRC"
+    let lockfile = if install.lockfile.is_some() {
+        "if package.json and the lockfile disagree, install on your machine and commit the \
+         lockfile; "
     } else {
-        "the log shows why; if it is a certificate, the operator names its authority with \
-         `cafile=` in the file of BUILD_NPMRC"
+        ""
     };
+    let hint = format!(
+        "the log shows why; {lockfile}if it is a certificate, the operator names its authority \
+         with `cafile=` in the file of BUILD_NPMRC"
+    );
     let result = installing
-        .run(&command, Output::Log, Code::MissingDependencies, hint)
+        .run(&command, Output::Log, Code::MissingDependencies, &hint)
         .await;
     drop(gate);
     // The bundler gets no network, and nothing else that installing left outside

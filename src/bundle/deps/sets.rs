@@ -91,9 +91,9 @@ fn inside(tree: &Path, place: &Path) -> Result<()> {
     ))
 }
 
-/// A set that has no name yet; dropped, it is removed.
+/// A set that has no name yet; dropped, it is removed, which takes its time.
 pub(super) struct Filled {
-    aside: tempfile::TempDir,
+    aside: PathBuf,
     set: PathBuf,
 }
 
@@ -107,8 +107,12 @@ impl Filled {
             .prefix(FILLING)
             .tempdir_in(cache)
             .or_internal(KEEP)?;
+        let filled = Self {
+            aside: aside.keep(),
+            set: set.to_owned(),
+        };
         for (index, folder) in contents.folders.iter().enumerate() {
-            let place = aside.path().join(index.to_string());
+            let place = filled.aside.join(index.to_string());
             inside(tree, &root.join(folder))?;
             fs::rename(root.join(folder), &place).or_internal(KEEP)?;
             for name in SCRATCH.into_iter().chain([".cache"]) {
@@ -117,23 +121,29 @@ impl Filled {
             links::protect(&place).or_internal(KEEP)?;
         }
         let bytes = serde_json::to_vec_pretty(contents).or_internal(KEEP)?;
-        fs::write(aside.path().join(CONTENTS), bytes).or_internal(KEEP)?;
-        Ok(Self {
-            aside,
-            set: set.to_owned(),
-        })
+        fs::write(filled.aside.join(CONTENTS), bytes).or_internal(KEEP)?;
+        Ok(filled)
     }
 
     /// Where it lies, for [`restore`].
     pub(super) fn path(&self) -> &Path {
-        self.aside.path()
+        &self.aside
     }
 
     /// Gives it its name once the disk has it, which may take a second.
     pub(super) fn keep(self) -> Result<()> {
         links::sync_all(self.path()).or_internal(KEEP)?;
         remove_tree(&self.set).or_internal(KEEP)?;
-        fs::rename(self.aside.keep(), &self.set).or_internal(KEEP)
+        fs::rename(&self.aside, &self.set).or_internal(KEEP)
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        // Not there when it has got its name.
+        if let Err(error) = remove_tree(&self.aside) {
+            tracing::warn!(%error, "dependencies that are not kept could not be removed");
+        }
     }
 }
 
@@ -235,4 +245,50 @@ pub fn half_filled(data: &DataDir) -> Vec<PathBuf> {
         })
         .map(|entry| entry.path())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// An app with one package, whose folder is closed to its owner.
+    fn filled(top: &Path) -> Filled {
+        let app = top.join("app");
+        let package = app.join("node_modules/package");
+        fs::create_dir_all(&package).expect("made");
+        fs::write(package.join("index.js"), "").expect("written");
+        let contents = Contents {
+            manager: "npm".to_owned(),
+            node: "24".to_owned(),
+            folders: vec![PathBuf::from("node_modules")],
+        };
+        let set = top.join("cache/digest");
+        let filled = Filled::from(&app, &app, &contents, &set).expect("filled");
+        let closed = fs::Permissions::from_mode(0o000);
+        fs::set_permissions(filled.path().join("0/package"), closed).expect("closed");
+        filled
+    }
+
+    #[test]
+    fn a_set_without_a_name_is_removed() {
+        let top = tempfile::tempdir().expect("a folder");
+        drop(filled(top.path()));
+        let left = fs::read_dir(top.path().join("cache")).expect("the cache");
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn a_set_that_is_kept_stays() {
+        let top = tempfile::tempdir().expect("a folder");
+        let filled = filled(top.path());
+        let package = filled.path().join("0/package");
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(package, open).expect("opened");
+        filled.keep().expect("kept");
+        let cache = top.path().join("cache");
+        assert!(is_kept(&cache.join("digest")));
+        assert_eq!(fs::read_dir(cache).expect("the cache").count(), 1);
+    }
 }

@@ -44,7 +44,22 @@ pub enum Outcome {
     /// By what the log says: as far as the bundler knows, the project's fault.
     Failed,
     /// The bundler is of no more use.
-    Unfit(String),
+    Spent(String),
+}
+
+/// Why a bundler has not come up.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// By its own word, or by what it has made: whoever reads the project's
+    /// build log may know.
+    Because(String),
+    Failed(Error),
+}
+
+impl From<Error> for NotStarted {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Dropped, its process dies; its folder stays until the next start.
@@ -79,7 +94,7 @@ impl Bundler {
     /// # Errors
     /// When it cannot be started or is not as the driver knows it; the log has
     /// more.
-    pub async fn start(start: Start<'_>) -> Result<Self> {
+    pub async fn start(start: Start<'_>) -> Result<Self, NotStarted> {
         let scripts = start.bench.file("driver");
         let main = driver::write(&scripts)?;
         let mut cell = start.cell;
@@ -117,7 +132,7 @@ impl Bundler {
             _ => "the bundler has not come up".to_owned(),
         };
         bundler.end().await;
-        Err(Error::internal(why))
+        Err(NotStarted::Because(why))
     }
 
     /// Builds what lies in its checkout, which `touched` tells from what it
@@ -141,21 +156,21 @@ impl Bundler {
         let said = self.ask(&order, limit, cancel).await;
         self.speak_to(None);
         let Some(said) = said? else {
-            return Ok(Outcome::Unfit("it has ended by itself".to_owned()));
+            return Ok(Outcome::Spent("it has ended by itself".to_owned()));
         };
         let Ok(answer) = serde_json::from_str::<Answer>(&said) else {
-            return Ok(Outcome::Unfit("its answer cannot be read".to_owned()));
+            return Ok(Outcome::Spent("its answer cannot be read".to_owned()));
         };
         if answer.id != self.builds {
-            return Ok(Outcome::Unfit("it answers something else".to_owned()));
+            return Ok(Outcome::Spent("it answers something else".to_owned()));
         }
         match answer.end {
             End::Built { proof } if proof == self.proof(touched).await? => Ok(Outcome::Built(out)),
-            End::Built { .. } => Ok(Outcome::Unfit(
+            End::Built { .. } => Ok(Outcome::Spent(
                 "what it has built is not of this commit".to_owned(),
             )),
             End::Failed => Ok(Outcome::Failed),
-            End::Stale { why } => Ok(Outcome::Unfit(driver::reason(&why))),
+            End::Stale { why } => Ok(Outcome::Spent(driver::reason(&why))),
         }
     }
 
@@ -224,6 +239,10 @@ impl Bundler {
 }
 
 impl Kept for Bundler {
+    fn key(&self) -> &str {
+        &self.facts.key
+    }
+
     fn memory(&self) -> u64 {
         self.resident.memory()
     }

@@ -29,7 +29,9 @@ const DEEPEST: usize = 64;
 /// # Errors
 /// `PREVIEW_BUILD_FAILED` when there is too much, and those of [`Stop::check`].
 pub fn take(from: &Path, to: &Path, stop: &Stop) -> Result<()> {
-    let folder = openat(CWD, from, FOLDER, Mode::empty()).or_internal(WHAT)?;
+    // The bundler has made it, or has not: no fault of the server.
+    let folder = openat(CWD, from, FOLDER, Mode::empty());
+    let folder = folder.or_code(Code::PreviewBuildFailed, WHAT)?;
     let mut taking = Taking {
         stop,
         files: 0,

@@ -6,6 +6,7 @@
 //! takes too long, answers too much or is no longer wanted, and never prompts.
 //! Text from a user goes in only after validation, behind `--`.
 
+mod memory;
 mod session;
 mod version;
 
@@ -19,11 +20,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::error::{Code, Context, Error, Result};
 use session::Group;
 
+pub(in crate::git) use memory::{more_than_a_history_may_have, too_large};
 pub(in crate::git) use session::Session;
 pub(in crate::git) use version::version;
-
-/// Git's own limit of one allocation.
-const MEMORY: &str = "GIT_ALLOC_LIMIT";
 
 /// What holds for every call, whatever the repository says.
 const ALWAYS: &[&str] = &[
@@ -50,16 +49,6 @@ const ALWAYS: &[&str] = &[
 
 /// How long a call on a repository's own data may take.
 const LOCAL_TIMEOUT: Duration = Duration::from_mins(2);
-/// The largest piece of memory that a call may ask for. Git holds commits, trees
-/// and tags whole, some calls several times over, and a repository of a few
-/// megabytes can have a commit of gigabytes.
-const OBJECT_LIMIT: &str = "16m";
-/// The same of calls that hold files, too: git streams large ones only where
-/// they have not come as differences from others.
-const FILE_LIMIT: &str = "256m";
-/// And of those that take whole histories in: a list of what is in them has some
-/// 70 bytes for each of millions of objects.
-const HISTORY_LIMIT: &str = "512m";
 /// How much of git's complaints is kept.
 const STDERR_LIMIT: u64 = 16 << 10;
 
@@ -136,7 +125,7 @@ impl Git {
             .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
-            .env(MEMORY, OBJECT_LIMIT)
+            .env(memory::LIMIT, memory::OBJECTS.value())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -168,12 +157,12 @@ impl Git {
     /// A call that has to do with what is in files, not with trees and commits
     /// alone: it may hold more in memory.
     pub(in crate::git) fn with_files(self) -> Self {
-        self.env(MEMORY, FILE_LIMIT)
+        self.env(memory::LIMIT, memory::FILES.value())
     }
 
     /// A call that takes a whole history in: more still.
     pub(in crate::git) fn with_history(self) -> Self {
-        self.env(MEMORY, HISTORY_LIMIT)
+        self.env(memory::LIMIT, memory::HISTORY.value())
     }
 
     /// A setting for this call. Only before the subcommand's arguments.
@@ -332,11 +321,6 @@ fn fault(said: &str) -> Error {
         .caused_by(said.to_owned());
     }
     disk_full(said).unwrap_or_else(|| Error::internal(format!("git failed: {said}")))
-}
-
-/// Whether git's words tell that an object does not fit the memory it may have.
-pub(in crate::git) fn too_large(said: &str) -> bool {
-    said.contains("attempting to allocate")
 }
 
 /// The error behind git's words, if they tell of a full disk.

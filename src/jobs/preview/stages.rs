@@ -146,6 +146,7 @@ impl Stages<'_> {
         transform.lend(&build.bench, &mut build.cell)?;
 
         let key = cache_key(&build.plan, &dependencies.digest, level.as_str());
+        self.note_absence(&key).await;
         let warm = self.is_warm(&build.plan, &transform, &dependencies, &key);
         self.progress
             .update(|preview| preview.warm = Some(warm))

@@ -16,11 +16,11 @@ use crate::bundle::npmrc::Npmrc;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::{Access, Cell};
 use crate::bundle::transform::{TransformCache, cache_key};
-use crate::bundle::warm::{Bundler, Facts, Kept, Outcome, Place, Spot, Start};
+use crate::bundle::warm::{Bundler, Facts, Kept, NotStarted, Outcome, Place, Spot, Start};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
 use crate::domain::project::{Project, ProjectKind};
-use crate::error::{Context, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 
 /// What a cold build has shown.
 pub(super) struct Shown {
@@ -45,7 +45,7 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
         project: shown.project.id,
         platform: shown.platform,
     };
-    let Some(place) = app.bundlers.place(spot, &shown.key, app.clock.now()) else {
+    let Some(place) = app.bundlers.place(spot, &shown.key) else {
         return;
     };
     let bundlers = app.bundlers.clone();
@@ -54,17 +54,26 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
         match start(&app, &shown, &place).await {
             Ok(bundler) => place.fill(bundler),
             Err(_) if app.bundlers.closing().is_cancelled() => {}
-            Err(error) => {
-                tracing::info!(
-                    project = %spot.project,
-                    platform = %spot.platform,
-                    error = %error.chain(),
-                    "this project gets no warm bundler; its previews are built cold"
-                );
-                place.unfit(&shown.key, error.message.into_owned(), app.clock.now());
-            }
+            Err(reason) => place.fail(told(spot, reason)),
         }
     });
+}
+
+/// What the project's next build is told of a bundler that has not come up. A
+/// fault of the server is for its log.
+fn told(spot: Spot, reason: NotStarted) -> String {
+    let Spot { project, platform } = spot;
+    let why = match reason {
+        NotStarted::Failed(error) if error.code == Code::InternalError => {
+            let error = error.chain();
+            tracing::warn!(%project, %platform, error, "a warm bundler could not be started");
+            return "it could not be started; the server's log has the cause".to_owned();
+        }
+        NotStarted::Failed(error) => error.message.into_owned(),
+        NotStarted::Because(why) => why,
+    };
+    tracing::info!(%project, %platform, why, "this project gets no warm bundler");
+    why
 }
 
 /// Metro alone stays: other tools are run in their build mode, as they are.
@@ -76,7 +85,7 @@ pub(super) fn bundles_warm(kind: ProjectKind, platform: Platform) -> bool {
     }
 }
 
-async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler> {
+async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler, NotStarted> {
     let name = format!("{}-{}-{}", shown.project.id, shown.platform, place.number());
     let dir = app.data.bundlers().join(&name);
     let bench = {
@@ -117,7 +126,7 @@ async fn run(
     name: &str,
     npmrc: &Npmrc,
     log: &BuildLog,
-) -> Result<Bundler> {
+) -> Result<Bundler, NotStarted> {
     let mut build = prepare(app, shown, bench, name, log).await?;
     let facts = equip(app, shown, &mut build, npmrc).await?;
     let mut bundler = Bundler::start(Start {
@@ -226,14 +235,15 @@ fn nonce(app: &App) -> String {
 
 /// Lets the bundler build the same commit: it must come out byte by byte as the
 /// cold build did.
-async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()> {
+async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<(), NotStarted> {
+    let because = |why: &str| Err(NotStarted::Because(why.to_owned()));
     let outcome = bundler
         .build(&[], &build.log, &build.limit, &build.cancel)
         .await?;
     let out = match outcome {
         Outcome::Built(out) => out,
-        Outcome::Failed => return Err(Error::internal("the bundler could not build the commit")),
-        Outcome::Unfit(why) => return Err(Error::internal(why)),
+        Outcome::Failed => return because("the bundler could not build the commit"),
+        Outcome::Spent(why) => return because(&why),
     };
     let product = product(&bundler.facts, &out, &bundler.bench, build.stop()).await?;
     let stop = build.stop();
@@ -241,7 +251,29 @@ async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()
     if digests == shown.digests {
         return Ok(());
     }
-    Err(Error::internal(
-        "the bundler's bundle differs from that of the cold build",
-    ))
+    because("the bundler's bundle differs from that of the cold build")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ProjectId;
+
+    #[test]
+    fn a_project_hears_nothing_of_a_fault_of_the_server() {
+        let spot = Spot {
+            project: ProjectId(1),
+            platform: Platform::Ios,
+        };
+        let inner = Error::internal("git failed: /data/repos/1 is not a repository");
+        let why = told(spot, inner.into());
+        assert_eq!(
+            why,
+            "it could not be started; the server's log has the cause"
+        );
+        let late = Error::new(Code::PreviewTimeout, "it took too long");
+        assert_eq!(told(spot, late.into()), "it took too long");
+        let said = NotStarted::Because("it has styles".to_owned());
+        assert_eq!(told(spot, said), "it has styles");
+    }
 }

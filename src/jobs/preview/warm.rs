@@ -32,26 +32,23 @@ pub(super) enum Warm {
 }
 
 /// Why the warm bundler does not serve.
-enum Unfit {
+enum Obstacle {
     Because(String),
     /// The project does not build, as far as it knows.
     Failed,
 }
 
-type Attempt<T> = std::result::Result<T, Unfit>;
+type Attempt<T> = std::result::Result<T, Obstacle>;
 
-fn unfit<T>(why: impl Into<String>) -> Attempt<T> {
-    Err(Unfit::Because(why.into()))
+fn obstacle<T>(why: impl Into<String>) -> Attempt<T> {
+    Err(Obstacle::Because(why.into()))
 }
 
 impl Stages<'_> {
     /// # Errors
     /// `CANCELLED` alone.
     pub(super) async fn warm(&mut self, project: &Project, level: SandboxLevel) -> Result<Warm> {
-        let spot = Spot {
-            project: project.id,
-            platform: self.progress.preview().platform,
-        };
+        let spot = self.spot();
         // Another build of the project may have it.
         let patience = self.app.config.previews.warm_timeout;
         let taken = tokio::select! {
@@ -60,10 +57,6 @@ impl Stages<'_> {
             () = self.cancel.cancelled() => return Err(cancelled()),
         };
         let Some(mut lease) = taken else {
-            if let Some(why) = self.app.bundlers.unfit(spot) {
-                let note = format!("no warm bundler is kept for this project: {why}");
-                self.log.note(note).await;
-            }
             return Ok(Warm::Absent);
         };
         let why = match self.warm_stages(&mut lease, project, level).await {
@@ -71,18 +64,15 @@ impl Stages<'_> {
                 lease.keep();
                 return Ok(Warm::Built(Box::new(build), Box::new(product)));
             }
-            Ok(Err(Unfit::Failed)) => {
+            Ok(Err(Obstacle::Failed)) => {
                 self.log
                     .note("the warm bundler could not build this; trying once without it")
                     .await;
                 return Ok(Warm::Failed(lease));
             }
             Err(error) if error.code == Code::Cancelled => return Err(error),
-            Ok(Err(Unfit::Because(why))) => why,
-            Err(error) => {
-                tracing::info!(error = %error.chain(), "a warm bundler was given up");
-                error.message.into_owned()
-            }
+            Ok(Err(Obstacle::Because(why))) => why,
+            Err(error) => given_up(error),
         };
         self.log
             .note(format!(
@@ -90,6 +80,23 @@ impl Stages<'_> {
             ))
             .await;
         Ok(Warm::Absent)
+    }
+
+    /// Says in a cold build of what `key` stands for why there is no warm
+    /// bundler to do it.
+    pub(super) async fn note_absence(&self, key: &str) {
+        if let Some(why) = self.app.bundlers.failure(self.spot(), key) {
+            let note = format!("no warm bundler is kept for this project: {why}");
+            self.log.note(note).await;
+        }
+    }
+
+    fn spot(&self) -> Spot {
+        let preview = self.progress.preview();
+        Spot {
+            project: preview.project_id,
+            platform: preview.platform,
+        }
     }
 
     async fn warm_stages(
@@ -129,14 +136,16 @@ impl Stages<'_> {
             let tree = lease.bench.project.clone();
             let (id, from, to) = (preview.project_id, lease.commit.clone(), &preview.commit);
             let Some(changed) = app.repos.changes(id, &from, to).await? else {
-                return Ok(unfit("it was started for a commit that differs too much"));
+                return Ok(obstacle(
+                    "it was started for a commit that differs too much",
+                ));
             };
             if let Some(path) = changed.iter().map(|c| &c.path).find(|path| decides(path)) {
-                return Ok(unfit(format!("{} has changed", path.display())));
+                return Ok(obstacle(format!("{} has changed", path.display())));
             }
             let index = lease.bench.file(INDEX);
             if !app.repos.update(id, &from, to, &tree, &index).await? {
-                return Ok(unfit("its checkout is not as it was left"));
+                return Ok(obstacle("its checkout is not as it was left"));
             }
             lease.commit.clone_from(to);
             log.note(format!(
@@ -177,7 +186,7 @@ impl Stages<'_> {
             })
             .await?;
             if !same {
-                return Ok(unfit("dependencies or configuration have changed"));
+                return Ok(obstacle("dependencies or configuration have changed"));
             }
             log.note("the warm bundler has them").await;
             Ok(Ok(()))
@@ -218,8 +227,8 @@ impl Stages<'_> {
                     let product = product(&lease.facts, &out, &build.bench, build.stop()).await?;
                     Ok(Ok(product))
                 }
-                Outcome::Failed => Ok(Err(Unfit::Failed)),
-                Outcome::Unfit(why) => Ok(unfit(why)),
+                Outcome::Failed => Ok(Err(Obstacle::Failed)),
+                Outcome::Spent(why) => Ok(obstacle(why)),
             }
         })
         .await
@@ -235,6 +244,17 @@ impl Stages<'_> {
             lease.keep();
         }
     }
+}
+
+/// What a build is told of the error that has ended its bundler. A fault of the
+/// server is for its log.
+fn given_up(error: Error) -> String {
+    if error.code == Code::InternalError {
+        tracing::warn!(error = %error.chain(), "a warm bundler was given up");
+        return "a fault of the server; its log has the cause".to_owned();
+    }
+    tracing::info!(error = %error.chain(), "a warm bundler was given up");
+    error.message.into_owned()
 }
 
 /// In a bundler's folder: the index of its checkout.

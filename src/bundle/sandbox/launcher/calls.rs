@@ -36,7 +36,7 @@ pub(in crate::bundle::sandbox) struct Calls {
 }
 
 /// Refused with "operation not permitted".
-const REFUSED: &[i64] = &[
+const EPERM: &[i64] = &[
     // other processes
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -99,7 +99,7 @@ const REFUSED: &[i64] = &[
 ];
 
 /// Refused as if the kernel did not know them: their callers have another way.
-const UNKNOWN: &[i64] = &[
+const ENOSYS: &[i64] = &[
     // Its flags lie in memory, where a filter cannot see them.
     libc::SYS_clone3,
     // Its timers send any signal, and so wake what was paused.
@@ -120,7 +120,7 @@ const UNKNOWN: &[i64] = &[
 /// Refused as what these files cannot do: their callers read and write then.
 /// They lend pages to pipes and sockets, where a small part of a page keeps the
 /// whole of it, up to two megabytes, out of everybody's account.
-const UNFIT: &[i64] = &[
+const EINVAL: &[i64] = &[
     libc::SYS_splice,
     libc::SYS_vmsplice,
     libc::SYS_tee,
@@ -130,7 +130,7 @@ const UNFIT: &[i64] = &[
 /// What a socket is not told, though its owner hears that it was: how large
 /// its buffers are to be. That is a wish at any time, and the system's own
 /// figures let a watch bound what sockets hold by their number.
-const UNHEARD: [i32; 2] = [libc::SO_SNDBUF, libc::SO_RCVBUF];
+const IGNORED: [i32; 2] = [libc::SO_SNDBUF, libc::SO_RCVBUF];
 
 /// Other options that give a socket memory of its own, or of the process's.
 const MEMORY_OPTIONS: [i32; 3] = [
@@ -148,6 +148,10 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWPID,
     libc::CLONE_NEWNET,
 ];
+
+/// Memory that is shared and no file's: like that of `shmget`, it stays where
+/// no process shows it, and only the machine's sum would bound it.
+const SHARED_MEMORY: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
 
 /// Of `fcntl`; the same on every architecture.
 const F_SETSIG: i32 = 10;
@@ -176,17 +180,17 @@ impl Calls {
 
     /// What is refused, and with which error.
     fn filters(self) -> Result<[(Rules, i32); 4], seccompiler::BackendError> {
-        let unheard = options(&UNHEARD)?;
+        let ignored = options(&IGNORED)?;
         Ok([
             (self.refused()?, libc::EPERM),
-            (always(UNKNOWN), libc::ENOSYS),
-            (always(UNFIT), libc::EINVAL),
-            (BTreeMap::from([(libc::SYS_setsockopt, unheard)]), 0),
+            (always(ENOSYS), libc::ENOSYS),
+            (always(EINVAL), libc::EINVAL),
+            (BTreeMap::from([(libc::SYS_setsockopt, ignored)]), 0),
         ])
     }
 
     fn refused(self) -> Result<Rules, seccompiler::BackendError> {
-        let mut rules = always(REFUSED);
+        let mut rules = always(EPERM);
         let mut add = |call: i64, when: Vec<Vec<SeccompCondition>>| {
             rules.insert(call, any(when)?);
             Ok::<(), seccompiler::BackendError>(())
@@ -205,6 +209,9 @@ impl Calls {
         let own_files = number(CLOSE_RANGE_UNSHARE);
         let unshares = argument(2, SeccompCmpOp::MaskedEq(own_files), own_files)?;
         add(libc::SYS_close_range, vec![vec![unshares]])?;
+        let memory = number(SHARED_MEMORY);
+        let shared = argument(3, SeccompCmpOp::MaskedEq(memory), memory)?;
+        add(libc::SYS_mmap, vec![vec![shared]])?;
         let mut terminal = Vec::new();
         for command in TERMINAL {
             terminal.push(vec![argument(1, SeccompCmpOp::Eq, command)?]);

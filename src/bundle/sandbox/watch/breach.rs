@@ -8,6 +8,8 @@ pub enum Breach {
     Memory {
         used: u64,
         limit: u64,
+        /// So much of `used` is only known not to be more.
+        bound: u64,
     },
     Processes {
         used: u64,
@@ -16,6 +18,8 @@ pub enum Breach {
     Disk {
         used: u64,
         limit: u64,
+        /// As of memory.
+        bound: u64,
     },
     /// One file: the kernel has ended the writer.
     File {
@@ -47,7 +51,15 @@ impl Breach {
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::Memory { used, limit } => format!(
+            Self::Memory { used, limit, bound } if used - bound <= *limit => format!(
+                "the build may have used {} MB of memory, more than its limit of {} MB \
+                 (BUILD_MEMORY_MB), and was killed: it shares memory in a way that does not show \
+                 how much that is, and {} MB more of such memory are in use on this machine",
+                mb(*used),
+                mb(*limit),
+                mb(*bound)
+            ),
+            Self::Memory { used, limit, .. } => format!(
                 "the build used {} MB of memory, more than its limit of {} MB (BUILD_MEMORY_MB), \
                  and was killed",
                 mb(*used),
@@ -61,7 +73,15 @@ impl Breach {
                 "the build ran {used} processes and threads at a time, more than its limit of \
                  {limit} (BUILD_PROCESSES), and was killed"
             ),
-            Self::Disk { used, limit } => format!(
+            Self::Disk { used, limit, bound } if used - bound <= *limit => format!(
+                "the build may have written {} MB, more than its limit of {} MB (BUILD_DISK_MB), \
+                 and was killed: it has deleted files that it still has in use without showing how \
+                 large they are, and {} MB of the disk are gone that nothing else explains",
+                mb(*used),
+                mb(*limit),
+                mb(*bound)
+            ),
+            Self::Disk { used, limit, .. } => format!(
                 "the build wrote {} MB, more than its limit of {} MB (BUILD_DISK_MB), and was \
                  killed",
                 mb(*used),
@@ -107,11 +127,20 @@ mod tests {
         let text = Breach::Memory {
             used: (64 << 20) + 1,
             limit: 64 << 20,
+            bound: 0,
         }
         .message();
         for part in ["65 MB", "64 MB", "BUILD_MEMORY_MB", "killed"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        let text = Breach::Disk {
+            used: 65 << 20,
+            limit: 64 << 20,
+            bound: 2 << 20,
+        }
+        .message();
+        assert!(text.contains("may have written 65 MB"), "{text}");
+        assert!(text.contains("2 MB of the disk"), "{text}");
         assert_eq!(Breach::File { limit: 1 }.code(), None);
         let full = Breach::DiskFull { free: 1, floor: 2 };
         assert_eq!(full.code(), Some(Code::StorageFull));

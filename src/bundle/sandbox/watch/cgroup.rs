@@ -145,6 +145,7 @@ impl Group {
             return Some(Breach::Memory {
                 used: limits.memory_bytes,
                 limit: limits.memory_bytes,
+                bound: 0,
             });
         }
         (self.count("pids.events", "max") > 0).then_some(Breach::Processes {

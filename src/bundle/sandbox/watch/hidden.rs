@@ -12,12 +12,16 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::param::page_size;
 
 use super::processes::Family;
-use super::sockets::{self, Network};
+use super::sockets::{self, Held};
+use crate::bundle::sandbox::cell::{Access, Cell};
+use crate::bundle::sandbox::isolated::SYSTEM;
+use crate::bundle::sandbox::toolchain::Toolchain;
+use crate::domain::preview::SandboxLevel;
 
 /// So many pipes, and so many sockets, cost nothing.
 const FREE_PIPES: u64 = 256;
@@ -44,21 +48,31 @@ pub(super) struct Hidden {
     /// the machine as a whole knows.
     pub(super) shared: bool,
     /// A process does not let itself be looked into.
-    pub(super) shut: bool,
+    pub(super) opaque: bool,
 }
 
-/// Where the sockets of the processes are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sockets {
-    /// In a network of their own.
-    Apart,
-    /// Among those of the machine.
-    Among,
+/// Where the processes of a build are.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    network: Network,
+    /// What they can write, as they see it.
+    writable: Vec<PathBuf>,
+    /// The system's programs and the toolchain, which they cannot write.
+    programs: Vec<PathBuf>,
+}
+
+/// In which network their sockets are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Network {
+    Own,
+    #[default]
+    Machines,
 }
 
 /// What has been found so far.
-#[derive(Debug, Default)]
-struct Search {
+#[derive(Debug)]
+struct Search<'a> {
+    place: &'a Place,
     hidden: Hidden,
     descriptors: u64,
     mappings: u64,
@@ -70,24 +84,40 @@ struct Search {
 
 /// What `family` holds. The search ends where there is more than `enough`
 /// memory: whoever has a million descriptors must not keep the watch busy.
-pub(super) fn held_by(family: &Family, sockets: Sockets, enough: u64) -> Hidden {
-    let mut search = Search::default();
+pub(super) fn held_by(family: &Family, place: &Place, enough: u64) -> Hidden {
+    let mut search = Search::at(place);
     for member in family.members() {
         search.descriptors(member.id, member.is_ours);
-        search.mappings(member.id, enough);
+        // They map what they are made of, which an upgrade may have deleted.
+        if !member.is_ours {
+            search.mappings(member.id, enough);
+        }
         if search.memory(0) > enough {
             break;
         }
     }
     let ids = || family.members().iter().rev().map(|member| member.id);
-    let network = match sockets {
-        Sockets::Apart => sockets::apart(ids()),
-        Sockets::Among => sockets::among(&search.sockets),
+    let sockets = match place.network {
+        Network::Own => sockets::apart(ids()),
+        Network::Machines => sockets::among(&search.sockets),
     };
-    search.end(&network)
+    search.end(&sockets)
 }
 
-impl Search {
+impl<'a> Search<'a> {
+    fn at(place: &'a Place) -> Self {
+        Self {
+            place,
+            hidden: Hidden::default(),
+            descriptors: 0,
+            mappings: 0,
+            deleted: HashSet::new(),
+            mapped: HashSet::new(),
+            pipes: HashSet::new(),
+            sockets: HashSet::new(),
+        }
+    }
+
     fn descriptors(&mut self, id: i32, is_ours: bool) {
         let folder = format!("/proc/{id}/fd");
         let entries = match fs::read_dir(&folder) {
@@ -95,7 +125,7 @@ impl Search {
             Err(error) => {
                 // The launcher and bubblewrap may close themselves.
                 if error.kind() == ErrorKind::PermissionDenied && !is_ours {
-                    self.hidden.shut |= is_closed(id);
+                    self.hidden.opaque |= is_closed(id);
                 }
                 return;
             }
@@ -157,29 +187,55 @@ impl Search {
                 // Root alone is shown the files themselves.
                 (Err(_), true) => self.hidden.shared = true,
                 (Err(_), false) => {
-                    self.mapped.insert(mapping.place);
+                    if self.place.may_have_made(mapping.path()) {
+                        self.mapped.insert(mapping.file);
+                    }
                 }
             }
         }
     }
 
-    /// With `network` bytes in sockets.
-    fn memory(&self, network: u64) -> u64 {
+    /// With this many bytes in sockets.
+    fn memory(&self, sockets: u64) -> u64 {
         let over = |count: usize, free: u64| (count as u64).saturating_sub(free);
         let pipe = PIPE_PAGES * page_size() as u64;
         self.hidden.memory
-            + network
+            + sockets
             + over(self.pipes.len(), FREE_PIPES) * pipe
             + self.descriptors.saturating_sub(FREE_DESCRIPTORS) * DESCRIPTOR
             + self.mappings.saturating_sub(FREE_MAPPINGS) * MAPPING
     }
 
-    fn end(self, network: &Network) -> Hidden {
+    fn end(self, sockets: &Held) -> Hidden {
         Hidden {
-            memory: self.memory(network.bytes()),
+            memory: self.memory(sockets.bytes()),
             mapped: self.mapped.difference(&self.deleted).count() as u64,
             ..self.hidden
         }
+    }
+}
+
+impl Place {
+    pub(super) fn of(cell: &Cell) -> Self {
+        let writable = cell.mounts().iter();
+        let writable = writable.filter(|mount| mount.access == Access::ReadWrite);
+        let toolchain = cell.sandbox().toolchain().map(Toolchain::binds);
+        let system = SYSTEM.into_iter().map(PathBuf::from);
+        Self {
+            network: match cell.level() {
+                SandboxLevel::Isolated => Network::Own,
+                SandboxLevel::Restricted | SandboxLevel::None => Network::Machines,
+            },
+            writable: writable.map(|mount| cell.inside(&mount.host)).collect(),
+            programs: system.chain(toolchain.unwrap_or_default()).collect(),
+        }
+    }
+
+    /// Whether a deleted file of this name can be one of the build's. Programs
+    /// are not: when they are upgraded, whatever runs maps deleted files.
+    fn may_have_made(&self, path: &Path) -> bool {
+        let is_in = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
+        is_in(&self.writable) || !is_in(&self.programs)
     }
 }
 
@@ -191,27 +247,34 @@ fn is_closed(id: i32) -> bool {
     user.is_some() && owner(format!("/proc/{id}/fd")).is_some_and(|owner| Some(owner) != user)
 }
 
-/// A line of `/proc/<id>/maps`:
+/// A line of `/proc/<id>/maps` with a deleted file:
 /// `range rights offset device inode name (deleted)`.
 struct Mapping<'a> {
     range: &'a str,
     /// The device and the number of the file there.
-    place: (u64, u64),
+    file: (u64, u64),
+    /// With blanks, if it has some.
     name: &'a str,
 }
 
 impl<'a> Mapping<'a> {
     fn of(line: &'a str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
+        let mut words = line.splitn(6, ' ');
         let range = words.next()?;
         let (major, minor) = words.nth(2)?.split_once(':')?;
         let number = |text| u32::from_str_radix(text, 16).ok();
         let device = rustix::fs::makedev(number(major)?, number(minor)?);
+        let inode = words.next()?.parse().ok()?;
+        let name = words.next()?.trim_start();
         Some(Self {
             range,
-            place: (device, words.next()?.parse().ok()?),
-            name: words.next()?,
+            file: (device, inode),
+            name: name.strip_suffix(" (deleted)").unwrap_or(name),
         })
+    }
+
+    fn path(&self) -> &'a Path {
+        Path::new(self.name)
     }
 
     /// Memory that processes share goes by the name of this device.
@@ -235,30 +298,14 @@ pub(super) fn shared_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
-
-    use rustix::process::Pid;
-
     use super::super::processes::family;
+    use super::super::shell;
     use super::*;
 
     /// What a shell holds after `script`.
     fn held_after(script: &str) -> Hidden {
-        let mut shell = Command::new("bash")
-            .args(["-c", &format!("{script}\necho ready; read end")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut line = String::new();
-        let out = shell.stdout.as_mut().expect("its output");
-        BufReader::new(out).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        let held = held_by(
-            &family(Pid::from_child(&shell), 0, 100),
-            Sockets::Among,
-            u64::MAX,
-        );
+        let (mut shell, pid) = shell::after(script);
+        let held = held_by(&family(pid, 0, 100), &Place::default(), u64::MAX);
         drop(shell.stdin.take());
         shell.wait().expect("ended");
         held
@@ -272,7 +319,7 @@ mod tests {
             "exec 3> '{path}'; head -c 3000000 /dev/zero >&3; rm '{path}'"
         ));
         assert!(held.disk >= 3_000_000, "{held:?}");
-        assert_eq!((held.memory, held.mapped, held.shut), (0, 0, false));
+        assert_eq!((held.memory, held.mapped, held.opaque), (0, 0, false));
     }
 
     #[test]
@@ -292,8 +339,24 @@ mod tests {
         let line = "7f00-7f01 rw-s 00001000 fe:00 1234   /dev/zero (deleted)";
         let mapping = Mapping::of(line).expect("a mapping");
         assert_eq!(mapping.range, "7f00-7f01");
-        assert_eq!(mapping.place, (rustix::fs::makedev(0xfe, 0), 1234));
+        assert_eq!(mapping.file, (rustix::fs::makedev(0xfe, 0), 1234));
         assert!(mapping.is_shared_memory());
         assert!(Mapping::of("7f00-7f01 rw-s").is_none());
+        let line = "7f00-7f01 r-xp 00000000 fe:00 1   /usr/lib of mine/a (deleted)";
+        let mapping = Mapping::of(line).expect("a mapping");
+        assert_eq!(mapping.path(), Path::new("/usr/lib of mine/a"));
+    }
+
+    #[test]
+    fn what_an_upgrade_deletes_is_nobodys() {
+        let place = Place {
+            writable: vec!["/usr/data/work".into()],
+            programs: vec!["/usr".into()],
+            ..Place::default()
+        };
+        let made = |path: &str| place.may_have_made(path.as_ref());
+        assert!(made("/work/project/a") && made("/usr/data/work/a"));
+        assert!(made("/usrs/a") && made("/dev/shm/a"));
+        assert!(!made("/usr/lib/libc.so.6") && !made("/usr/data/a"));
     }
 }

@@ -16,6 +16,8 @@ pub(super) mod cgroup;
 mod disk;
 mod hidden;
 mod processes;
+#[cfg(test)]
+mod shell;
 mod sockets;
 
 use std::fs;
@@ -32,7 +34,7 @@ use crate::domain::preview::SandboxLevel;
 pub use breach::Breach;
 use cgroup::Group;
 use disk::{Folders, Written};
-use hidden::{Hidden, Sockets};
+use hidden::{Hidden, Place};
 
 /// Between two looks: at the speed at which a machine forks and fills memory,
 /// a second would be long.
@@ -65,7 +67,7 @@ struct Looks {
     root: Pid,
     /// The processes between that one and the command's own.
     launchers: usize,
-    sockets: Sockets,
+    place: Place,
     limits: BuildLimits,
     group: Option<Arc<Group>>,
     folders: Folders,
@@ -75,8 +77,10 @@ struct Looks {
     /// bytes from the one to the other, and others only add to it.
     room: u64,
     /// The least shared memory that the machine has had meanwhile: what others
-    /// give back must not hide what the build takes.
-    shared: u64,
+    /// give back must not hide what the build takes. `None` where no filter of
+    /// system calls keeps a build from having some as a matter of course: there
+    /// it would answer for what others take.
+    shared: Option<u64>,
     written: Option<Written>,
     /// The most processes and threads that a look has found.
     most: u64,
@@ -89,7 +93,7 @@ struct Looks {
     /// As the last look found it.
     hidden: Hidden,
     /// So many looks in a row have met a process that is closed.
-    shut: u32,
+    opaque: u32,
 }
 
 impl Cell {
@@ -109,20 +113,21 @@ impl Cell {
         let folders = Folders::new(own, kept, closed);
         // The warden, and bubblewrap: outside of the sandbox, and its first
         // process inside.
-        let (launchers, sockets) = match self.level() {
-            SandboxLevel::Isolated => (3, Sockets::Apart),
-            SandboxLevel::Restricted | SandboxLevel::None => (1, Sockets::Among),
+        let launchers = match self.level() {
+            SandboxLevel::Isolated => 3,
+            SandboxLevel::Restricted | SandboxLevel::None => 1,
         };
+        let is_filtered = self.level() != SandboxLevel::None;
         let looks = Looks {
             root,
             launchers,
-            sockets,
+            place: Place::of(self),
             limits: self.sandbox().limits(),
             group: None,
             free: folders.free(),
             folders,
             room: 0,
-            shared: hidden::shared_memory(),
+            shared: is_filtered.then(hidden::shared_memory),
             written: None,
             most: 0,
             crowded: false,
@@ -130,7 +135,7 @@ impl Cell {
             hidden_due: now,
             exact_due: now,
             hidden: Hidden::default(),
-            shut: 0,
+            opaque: 0,
         };
         Watch {
             looks: Arc::new(Mutex::new(looks)),
@@ -266,38 +271,45 @@ impl Looks {
         let limit = self.limits.memory_bytes;
         if Instant::now() >= self.hidden_due {
             let started = Instant::now();
-            self.hidden = hidden::held_by(family, self.sockets, limit);
+            self.hidden = hidden::held_by(family, &self.place, limit);
             self.hidden_due = next(started, Duration::from_secs(1));
-            self.shut = if self.hidden.shut { self.shut + 1 } else { 0 };
+            self.opaque = if self.hidden.opaque {
+                self.opaque + 1
+            } else {
+                0
+            };
         }
-        if self.shut >= PATIENCE {
+        if self.opaque >= PATIENCE {
             return Some(Breach::Unseen);
         }
         // The sum counts what processes share once for each of them. It is
         // cheap and never too small; only when it is too large is the exact
         // figure worth its price.
-        let hidden = self.hidden_memory();
+        let (hidden, bound) = self.hidden_memory();
         if family.resident() + hidden <= limit || Instant::now() < self.exact_due {
             return None;
         }
         let started = Instant::now();
         let used = family.proportional() + hidden;
         self.exact_due = next(started, Duration::ZERO);
-        (used > limit).then_some(Breach::Memory { used, limit })
+        (used > limit).then_some(Breach::Memory { used, limit, bound })
     }
 
-    /// Nothing, where the kernel counts it and needs no bound.
-    fn hidden_memory(&mut self) -> u64 {
+    /// All of it, and how much of that is only known not to be more. Nothing,
+    /// where the kernel counts it and needs no bound.
+    fn hidden_memory(&mut self) -> (u64, u64) {
         if self.group.is_some() {
-            return 0;
+            return (0, 0);
         }
-        let shared = hidden::shared_memory();
-        self.shared = self.shared.min(shared);
-        if self.hidden.shared {
-            self.hidden.memory + (shared - self.shared)
-        } else {
-            self.hidden.memory
+        let mut bound = 0;
+        if let Some(least) = &mut self.shared {
+            let shared = hidden::shared_memory();
+            *least = shared.min(*least);
+            if self.hidden.shared {
+                bound = shared - *least;
+            }
         }
+        (self.hidden.memory + bound, bound)
     }
 
     fn disk(&mut self) -> Option<Breach> {
@@ -328,7 +340,8 @@ impl Looks {
         let limit = self.limits.disk_bytes;
         let written = self.folders.measure(limit, with_kept);
         let seen = written.bytes + self.hidden.disk;
-        let used = seen + self.unseen(seen, written.free);
+        let bound = self.unseen(seen, written.free);
+        let used = seen + bound;
         let (too_deep, shut) = (written.too_deep, written.shut);
         self.written = Some(written);
         if too_deep {
@@ -337,7 +350,7 @@ impl Looks {
         if shut {
             return Some(Breach::Shut);
         }
-        (used > limit).then_some(Breach::Disk { used, limit })
+        (used > limit).then_some(Breach::Disk { used, limit, bound })
     }
 
     /// What may lie in deleted files of an unknown size, which are no larger

@@ -174,28 +174,12 @@ impl Family {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufRead, BufReader};
-    use std::process::{Child, Command, Stdio};
-
-    /// A shell that runs `script`, says `ready`, and waits for its input to end.
-    fn started(script: &str) -> (Child, Pid) {
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{script}\necho ready; read end")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut line = String::new();
-        let out = child.stdout.as_mut().expect("its output");
-        BufReader::new(out).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        let pid = Pid::from_child(&child);
-        (child, pid)
-    }
+    use crate::bundle::sandbox::watch::shell;
+    use std::process::Command;
 
     #[test]
     fn children_and_their_children_count() {
-        let (mut child, pid) = started("sleep 60 & a=$!\nsh -c 'sleep 60 & wait' & b=$!");
+        let (mut child, pid) = shell::after("sleep 60 & a=$!\nsh -c 'sleep 60 & wait' & b=$!");
         let family = family(pid, 0, 100);
         let ids: Vec<i32> = family.members.iter().map(|m| m.id).collect();
         // The inner shell may not have forked yet.

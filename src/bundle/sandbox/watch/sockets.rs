@@ -30,14 +30,14 @@ const CONNECTION: u64 = 4096;
 
 /// The sockets of a build.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Network {
+pub(super) struct Held {
     sockets: u64,
     connections: u64,
     /// Bytes of TCP that somebody has not read yet.
     waiting: u64,
 }
 
-impl Network {
+impl Held {
     /// An upper bound of their memory, without what is free of charge.
     pub(super) fn bytes(&self) -> u64 {
         self.sockets.saturating_sub(FREE_SOCKETS) * *SOCKET
@@ -48,7 +48,7 @@ impl Network {
 
 /// All that is in the network namespace of these processes, if it is not ours:
 /// in it are those, too, that no process has open any more or yet.
-pub(super) fn apart(mut processes: impl Iterator<Item = i32>) -> Network {
+pub(super) fn apart(mut processes: impl Iterator<Item = i32>) -> Held {
     let namespace = |process: &str| {
         let found = fs::metadata(format!("/proc/{process}/ns/net"));
         found.map(|meta| meta.ino()).ok()
@@ -56,12 +56,12 @@ pub(super) fn apart(mut processes: impl Iterator<Item = i32>) -> Network {
     let ours = namespace("self");
     let inside = processes.find(|id| namespace(&id.to_string()).is_some_and(|n| Some(n) != ours));
     let Some(id) = inside else {
-        return Network::default();
+        return Held::default();
     };
     let read = |name: &str| fs::read_to_string(format!("/proc/{id}/net/{name}"));
-    let mut network = Network {
+    let mut network = Held {
         sockets: counted(&read("protocols").unwrap_or_default()),
-        ..Network::default()
+        ..Held::default()
     };
     for table in ["tcp", "tcp6"] {
         network.add(&read(table).unwrap_or_default(), None);
@@ -70,10 +70,10 @@ pub(super) fn apart(mut processes: impl Iterator<Item = i32>) -> Network {
 }
 
 /// Those with these numbers, where the machine's network is shared.
-pub(super) fn among(numbers: &HashSet<u64>) -> Network {
-    let mut network = Network {
+pub(super) fn among(numbers: &HashSet<u64>) -> Held {
+    let mut network = Held {
         sockets: numbers.len() as u64,
-        ..Network::default()
+        ..Held::default()
     };
     if !numbers.is_empty() {
         for table in ["tcp", "tcp6"] {
@@ -84,7 +84,7 @@ pub(super) fn among(numbers: &HashSet<u64>) -> Network {
     network
 }
 
-impl Network {
+impl Held {
     /// Adds a table of TCP connections:
     /// `sl local remote state sent:received timer retransmitted uid timeout inode`.
     fn add(&mut self, table: &str, only: Option<&HashSet<u64>>) {
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn what_waits_in_connections_is_counted() {
-        let mut all = Network::default();
+        let mut all = Held::default();
         all.add(TABLE, None);
         assert_eq!((all.connections, all.waiting), (2, 0x110));
-        let mut some = Network::default();
+        let mut some = Held::default();
         some.add(TABLE, Some(&HashSet::from([11])));
         assert_eq!((some.connections, some.waiting), (1, 0));
     }
@@ -144,9 +144,9 @@ mod tests {
                      UNIX-STREAM 1152    300      -1   NI       0\n\
                      UDP       1344      2       0   NI       0\n";
         assert_eq!(counted(table), 302);
-        let few = Network {
+        let few = Held {
             sockets: FREE_SOCKETS,
-            ..Network::default()
+            ..Held::default()
         };
         assert_eq!(few.bytes(), 0);
     }
@@ -154,6 +154,6 @@ mod tests {
     #[test]
     fn a_network_that_is_ours_is_nobodys_own() {
         let own = rustix::process::getpid().as_raw_pid();
-        assert_eq!(apart(std::iter::once(own)), Network::default());
+        assert_eq!(apart(std::iter::once(own)), Held::default());
     }
 }

@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 
 use super::{Kept, Pool, Spot};
 use crate::bundle::warm::bundler::Bundler;
-use crate::clock::Timestamp;
 
 /// A bundler that works for one build. Dropped without [`Lease::keep`], it is
 /// ended: whoever did not come to the end of a build has left it half done.
@@ -24,11 +23,14 @@ impl<B: Kept> Lease<B> {
         }
     }
 
-    /// Gives it back for the next build.
+    /// Gives it back for the next build. What went wrong with those before it
+    /// is forgotten only now: one may well come up and not live through a build.
     pub fn keep(mut self) {
         if let Some(bundler) = self.bundler.take() {
             bundler.hush();
-            self.pool.inner.put(self.spot, bundler);
+            if self.pool.inner.put(self.spot, bundler) {
+                self.pool.inner.table().failures.forget(self.spot);
+            }
         }
     }
 }
@@ -63,15 +65,17 @@ impl<B: Kept> Drop for Lease<B> {
 pub struct Place<B: Kept = Bundler> {
     pool: Pool<B>,
     spot: Spot,
+    key: String,
     number: u64,
     filled: bool,
 }
 
 impl<B: Kept> Place<B> {
-    pub(super) fn of(pool: &Pool<B>, spot: Spot, number: u64) -> Self {
+    pub(super) fn of(pool: &Pool<B>, spot: Spot, key: &str, number: u64) -> Self {
         Self {
             pool: pool.clone(),
             spot,
+            key: key.to_owned(),
             number,
             filled: false,
         }
@@ -86,13 +90,14 @@ impl<B: Kept> Place<B> {
     /// Puts the bundler that has come up into its place.
     pub fn fill(mut self, bundler: B) {
         self.filled = true;
-        self.pool.inner.table().unfit.remove(&self.spot);
         self.pool.inner.put(self.spot, Box::new(bundler));
     }
 
-    /// No bundler could be made for `key`.
-    pub fn unfit(self, key: &str, why: String, now: Timestamp) {
-        self.pool.inner.table().mark(self.spot, key, why, now);
+    /// No bundler could be made; `why` is for whoever reads a build's log.
+    pub fn fail(self, why: String) {
+        let inner = &self.pool.inner;
+        let now = inner.clock.now();
+        inner.table().failures.add(self.spot, &self.key, why, now);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The warm bundlers of this process: at most so many, none larger than
 //! allowed, each given up when nobody has needed it for a while.
 
+mod failures;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use failures::Failures;
 pub use lease::{Lease, Place};
 
 use super::bundler::Bundler;
-use crate::clock::Timestamp;
+use crate::clock::Clock;
 use crate::config::WarmLimits;
 use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
@@ -30,13 +32,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a bundler that was put to rest may take to be still.
 const FALL_ASLEEP: Duration = Duration::from_secs(1);
 
-/// When a project for which no bundler could be made is tried again. Each
-/// failure doubles it: most have a cause that stays until the project changes,
-/// but a machine short of memory, or a process that somebody has killed, is no
-/// fault of the project.
-const TRY_AGAIN: Duration = Duration::from_mins(5);
-const LONGEST_WAIT: Duration = Duration::from_hours(6);
-
 /// What a bundler is for: there is one at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spot {
@@ -46,6 +41,9 @@ pub struct Spot {
 
 /// What a pool keeps.
 pub trait Kept: Send + Sized + 'static {
+    /// The configuration and the dependencies that it was started with.
+    fn key(&self) -> &str;
+
     /// Bytes of memory that it holds.
     fn memory(&self) -> u64;
 
@@ -77,6 +75,7 @@ impl<B: Kept> Clone for Pool<B> {
 
 struct Inner<B> {
     limits: WarmLimits,
+    clock: Arc<dyn Clock>,
     table: Mutex<Table<B>>,
     /// Told whenever a slot changes.
     changed: Notify,
@@ -89,18 +88,7 @@ struct Inner<B> {
 
 struct Table<B> {
     slots: HashMap<Spot, Slot<B>>,
-    /// What a bundler could not be made for.
-    unfit: HashMap<Spot, Unfit>,
-}
-
-/// Why a project has no bundler.
-struct Unfit {
-    /// With another configuration or other dependencies it may have one.
-    key: String,
-    why: String,
-    failures: u32,
-    /// It is tried again then.
-    until: Timestamp,
+    failures: Failures,
 }
 
 enum Slot<B> {
@@ -114,13 +102,14 @@ enum Slot<B> {
 impl<B: Kept> Pool<B> {
     /// A pool with nothing in it yet.
     #[must_use]
-    pub fn new(limits: WarmLimits) -> Self {
+    pub fn new(limits: WarmLimits, clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 limits,
+                clock,
                 table: Mutex::new(Table {
                     slots: HashMap::new(),
-                    unfit: HashMap::new(),
+                    failures: Failures::default(),
                 }),
                 changed: Notify::new(),
                 closing: CancellationToken::new(),
@@ -169,23 +158,20 @@ impl<B: Kept> Pool<B> {
     /// not needed for longest if need be. `None` when there is one already, no
     /// room, or none could be made for `key` lately.
     #[must_use]
-    pub fn place(&self, spot: Spot, key: &str, now: Timestamp) -> Option<Place<B>> {
+    pub fn place(&self, spot: Spot, key: &str) -> Option<Place<B>> {
         let limits = &self.inner.limits;
         if limits.count == 0 || self.inner.closing.is_cancelled() {
             return None;
         }
         let mut table = self.inner.table();
-        let unfit = table.unfit.get(&spot);
-        let lately = unfit.is_some_and(|unfit| unfit.key == key && now < unfit.until);
-        if lately || table.slots.contains_key(&spot) {
+        let now = self.inner.clock.now();
+        if table.failures.hold(spot, key, now) || table.slots.contains_key(&spot) {
             return None;
         }
         let short = memory_available().is_some_and(|free| free < limits.memory_bytes);
         if short || table.slots.len() >= limits.count {
             let oldest = table.oldest()?;
-            if let Some(Slot::Idle(bundler, _)) = table.slots.remove(&oldest) {
-                self.inner.end(*bundler);
-            }
+            self.inner.give_up(&mut table, oldest);
             if short {
                 // What it gives back is there only once it has ended.
                 return None;
@@ -193,7 +179,7 @@ impl<B: Kept> Pool<B> {
         }
         table.slots.insert(spot, Slot::Starting);
         let number = self.inner.places.fetch_add(1, Ordering::Relaxed);
-        Some(Place::of(self, spot, number))
+        Some(Place::of(self, spot, key, number))
     }
 
     /// Runs what starts a bundler, in the background. The pool is closed only
@@ -208,11 +194,14 @@ impl<B: Kept> Pool<B> {
         matches!(self.inner.table().slots.get(&spot), Some(Slot::Idle(..)))
     }
 
-    /// Why no bundler could be made for `spot` when it was last tried.
+    /// Why there is no bundler of `spot`, as far as one for `key` was tried.
     #[must_use]
-    pub fn unfit(&self, spot: Spot) -> Option<String> {
+    pub fn failure(&self, spot: Spot, key: &str) -> Option<String> {
         let table = self.inner.table();
-        table.unfit.get(&spot).map(|unfit| unfit.why.clone())
+        if table.slots.contains_key(&spot) {
+            return None;
+        }
+        table.failures.why(spot, key).map(str::to_owned)
     }
 
     /// How many there are, those starting included.
@@ -245,7 +234,7 @@ impl<B: Kept> Pool<B> {
     /// Ends the bundlers of a project that is no more.
     pub fn forget(&self, project: ProjectId) {
         let mut table = self.inner.table();
-        table.unfit.retain(|spot, _| spot.project != project);
+        table.failures.forget_project(project);
         let spots: Vec<Spot> = table.slots.keys().copied().collect();
         for spot in spots.into_iter().filter(|spot| spot.project == project) {
             self.inner.give_up(&mut table, spot);
@@ -264,22 +253,27 @@ impl<B: Kept> Pool<B> {
     fn look(&self, now: Instant) {
         let mut table = self.inner.table();
         let limits = &self.inner.limits;
-        let over: Vec<Spot> = table
-            .slots
-            .iter()
-            .filter(|(_, slot)| match slot {
-                Slot::Idle(bundler, since) => {
-                    let rest = now.duration_since(*since);
-                    rest >= limits.idle
-                        || bundler.memory() > limits.memory_bytes
-                        || (rest >= FALL_ASLEEP && bundler.is_awake())
+        let mut over = Vec::new();
+        for (spot, slot) in &table.slots {
+            if let Slot::Idle(bundler, since) = slot {
+                let rest = now.duration_since(*since);
+                let outgrown = self
+                    .inner
+                    .is_over(bundler)
+                    .then(|| bundler.key().to_owned());
+                if outgrown.is_some()
+                    || rest >= limits.idle
+                    || (rest >= FALL_ASLEEP && bundler.is_awake())
+                {
+                    over.push((*spot, outgrown));
                 }
-                _ => false,
-            })
-            .map(|(spot, _)| *spot)
-            .collect();
-        for spot in over {
+            }
+        }
+        for (spot, outgrown) in over {
             tracing::debug!(project = %spot.project, platform = %spot.platform, "a warm bundler goes");
+            if let Some(key) = outgrown {
+                self.inner.outgrown(&mut table, spot, &key);
+            }
             self.inner.give_up(&mut table, spot);
         }
     }
@@ -320,11 +314,16 @@ impl<B: Kept> Inner<B> {
         self.tasks.spawn(bundler.end());
     }
 
-    /// Puts `bundler` in its place, unless it is no longer wanted.
-    fn put(&self, spot: Spot, bundler: Box<B>) {
+    /// Puts `bundler` in its place, unless it is no longer wanted; says whether
+    /// it is there.
+    fn put(&self, spot: Spot, bundler: Box<B>) -> bool {
         let mut table = self.table();
         let doomed = matches!(table.slots.get(&spot), Some(Slot::Doomed) | None);
-        if doomed || bundler.memory() > self.limits.memory_bytes {
+        let outgrown = self.is_over(&bundler);
+        if outgrown && !doomed {
+            self.outgrown(&mut table, spot, bundler.key());
+        }
+        if doomed || outgrown {
             table.slots.remove(&spot);
             self.end(*bundler);
         } else {
@@ -333,6 +332,25 @@ impl<B: Kept> Inner<B> {
         }
         drop(table);
         self.changed.notify_waiters();
+        !doomed && !outgrown
+    }
+
+    fn is_over(&self, bundler: &B) -> bool {
+        bundler.memory() > self.limits.memory_bytes
+    }
+
+    /// Another one would grow as large: it is not tried at once.
+    fn outgrown(&self, table: &mut Table<B>, spot: Spot, key: &str) {
+        let why = format!(
+            "it holds more than {} MB (WARM_BUNDLER_MEMORY_MB)",
+            self.limits.memory_bytes >> 20
+        );
+        tracing::info!(
+            project = %spot.project,
+            platform = %spot.platform,
+            "a warm bundler is given up: {why}"
+        );
+        table.failures.add(spot, key, why, self.clock.now());
     }
 
     fn clear(&self, spot: Spot) {
@@ -342,20 +360,6 @@ impl<B: Kept> Inner<B> {
 }
 
 impl<B> Table<B> {
-    /// Remembers why there is no bundler for `spot`, and for how long.
-    fn mark(&mut self, spot: Spot, key: &str, why: String, now: Timestamp) {
-        let before = self.unfit.get(&spot).filter(|unfit| unfit.key == key);
-        let failures = before.map_or(0, |unfit| unfit.failures);
-        let wait = TRY_AGAIN.saturating_mul(1 << failures.min(16));
-        let unfit = Unfit {
-            key: key.to_owned(),
-            why,
-            failures: failures + 1,
-            until: now.after(wait.min(LONGEST_WAIT)),
-        };
-        self.unfit.insert(spot, unfit);
-    }
-
     /// The idle bundler that was not needed for longest.
     fn oldest(&self) -> Option<Spot> {
         self.slots

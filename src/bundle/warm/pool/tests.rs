@@ -2,7 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::failures::TRY_AGAIN;
 use super::*;
+use crate::clock::{ManualClock, Timestamp};
 
 const MEMORY: u64 = 1 << 20;
 const IDLE: Duration = Duration::from_mins(1);
@@ -23,6 +25,10 @@ impl Seen {
 }
 
 impl Kept for Seen {
+    fn key(&self) -> &'static str {
+        "key"
+    }
+
     fn memory(&self) -> u64 {
         self.memory.load(Ordering::SeqCst)
     }
@@ -39,11 +45,16 @@ impl Kept for Seen {
 }
 
 fn pool(count: usize) -> Pool<Seen> {
-    Pool::new(WarmLimits {
+    pool_by(count, &Arc::new(ManualClock::starting_at(NOW)))
+}
+
+fn pool_by(count: usize, clock: &Arc<ManualClock>) -> Pool<Seen> {
+    let limits = WarmLimits {
         count,
         memory_bytes: MEMORY,
         idle: IDLE,
-    })
+    };
+    Pool::new(limits, Arc::<ManualClock>::clone(clock))
 }
 
 fn spot(project: i64) -> Spot {
@@ -54,12 +65,13 @@ fn spot(project: i64) -> Spot {
 }
 
 fn fill(pool: &Pool<Seen>, project: i64) -> Seen {
-    fill_at(pool, project, NOW)
+    fill_with(pool, project, 0)
 }
 
-fn fill_at(pool: &Pool<Seen>, project: i64, now: Timestamp) -> Seen {
+fn fill_with(pool: &Pool<Seen>, project: i64, memory: u64) -> Seen {
     let seen = Seen::default();
-    let place = pool.place(spot(project), "key", now).expect("a place");
+    seen.memory.store(memory, Ordering::SeqCst);
+    let place = pool.place(spot(project), "key").expect("a place");
     place.fill(seen.clone());
     seen
 }
@@ -67,55 +79,88 @@ fn fill_at(pool: &Pool<Seen>, project: i64, now: Timestamp) -> Seen {
 #[tokio::test]
 async fn a_place_is_given_once_and_is_free_again_after_a_failure() {
     let pool = pool(2);
-    let place = pool.place(spot(1), "key", NOW).unwrap();
-    assert!(pool.place(spot(1), "key", NOW).is_none());
+    let place = pool.place(spot(1), "key").unwrap();
+    assert!(pool.place(spot(1), "key").is_none());
     assert!(pool.take(spot(1)).await.is_none());
     drop(place);
     assert_eq!(pool.count(), 0);
-    pool.place(spot(1), "key", NOW)
-        .unwrap()
-        .unfit("key", "why".to_owned(), NOW);
-    assert!(pool.place(spot(1), "key", NOW).is_none());
-    assert!(pool.place(spot(1), "another key", NOW).is_some());
+    pool.place(spot(1), "key").unwrap().fail("why".to_owned());
+    assert!(pool.place(spot(1), "key").is_none());
+    assert!(pool.place(spot(1), "another key").is_some());
     pool.settled().await;
 }
 
 #[tokio::test]
 async fn one_that_could_not_be_made_is_tried_again_ever_seldomer() {
-    let pool = pool(2);
-    let (mut now, mut waited) = (NOW, Vec::new());
+    let clock = Arc::new(ManualClock::starting_at(NOW));
+    let pool = pool_by(2, &clock);
+    let mut waited = Vec::new();
     for _ in 0..9 {
-        let place = pool.place(spot(1), "key", now).expect("its time has come");
-        place.unfit("key", "too large".to_owned(), now);
-        assert_eq!(pool.unfit(spot(1)).as_deref(), Some("too large"));
+        let place = pool.place(spot(1), "key").expect("its time has come");
+        place.fail("killed".to_owned());
+        assert_eq!(pool.failure(spot(1), "key").as_deref(), Some("killed"));
+        assert_eq!(pool.failure(spot(1), "another key"), None);
         let mut minutes = 0;
-        while pool.place(spot(1), "key", now).is_none() {
-            now = now.after(Duration::from_mins(5));
+        while pool.place(spot(1), "key").is_none() {
+            clock.advance(TRY_AGAIN);
             minutes += 5;
         }
         waited.push(minutes);
     }
     assert_eq!(waited, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
-    // Once there was one, it begins anew.
-    fill_at(&pool, 1, now);
-    assert_eq!(pool.unfit(spot(1)), None);
-    pool.forget(ProjectId(1));
-    let place = pool.place(spot(1), "key", now).expect("a place");
-    place.unfit("key", "killed".to_owned(), now);
-    assert!(pool.place(spot(1), "key", now.after(TRY_AGAIN)).is_some());
+    // Once one has lived through a build, it begins anew.
+    fill(&pool, 1);
+    let lease = pool.take(spot(1)).await.expect("it is there");
+    lease.keep();
+    pool.look(Instant::now() + IDLE);
+    assert_eq!(pool.failure(spot(1), "key"), None);
+    pool.place(spot(1), "key")
+        .unwrap()
+        .fail("killed".to_owned());
+    clock.advance(TRY_AGAIN);
+    assert!(pool.place(spot(1), "key").is_some());
     pool.close().await;
 }
 
 #[tokio::test]
+async fn one_that_comes_up_too_large_is_tried_ever_seldomer() {
+    let clock = Arc::new(ManualClock::starting_at(NOW));
+    let pool = pool_by(1, &clock);
+    let seen = fill_with(&pool, 1, MEMORY + 1);
+    assert_eq!(pool.count(), 0);
+    let why = pool.failure(spot(1), "key").expect("a reason");
+    assert!(why.contains("1 MB (WARM_BUNDLER_MEMORY_MB)"), "{why}");
+    assert!(pool.place(spot(1), "key").is_none());
+    clock.advance(TRY_AGAIN);
+    // This one grows only at work, and makes a failure of its own.
+    let grown = fill(&pool, 1);
+    assert!(pool.is_ready(spot(1)));
+    let lease = pool.take(spot(1)).await.expect("it is there");
+    grown.memory.store(MEMORY + 1, Ordering::SeqCst);
+    lease.keep();
+    clock.advance(TRY_AGAIN);
+    assert!(pool.place(spot(1), "key").is_none(), "twice as long");
+    clock.advance(TRY_AGAIN);
+    // And this one where nobody asks it for anything.
+    let swollen = fill(&pool, 1);
+    swollen.memory.store(MEMORY + 1, Ordering::SeqCst);
+    pool.look(Instant::now());
+    clock.advance(TRY_AGAIN * 3);
+    assert!(pool.place(spot(1), "key").is_none(), "and again");
+    pool.close().await;
+    assert!(seen.has_ended() && grown.has_ended() && swollen.has_ended());
+}
+
+#[tokio::test]
 async fn there_are_never_more_than_allowed() {
-    assert!(pool(0).place(spot(1), "key", NOW).is_none());
+    assert!(pool(0).place(spot(1), "key").is_none());
     let pool = pool(2);
-    let _one = pool.place(spot(1), "key", NOW).unwrap();
-    let _two = pool.place(spot(2), "key", NOW).unwrap();
-    assert!(pool.place(spot(3), "key", NOW).is_none());
+    let _one = pool.place(spot(1), "key").unwrap();
+    let _two = pool.place(spot(2), "key").unwrap();
+    assert!(pool.place(spot(3), "key").is_none());
     pool.forget(ProjectId(1));
     pool.close().await;
-    assert!(pool.place(spot(4), "key", NOW).is_none());
+    assert!(pool.place(spot(4), "key").is_none());
 }
 
 #[tokio::test]
@@ -141,7 +186,7 @@ async fn one_at_work_stays_however_long_it_takes() {
     let lease = pool.take(spot(1)).await.expect("it is there");
     pool.look(Instant::now() + IDLE * 10);
     // Nor does it make room for another project's.
-    assert!(pool.place(spot(2), "key", NOW).is_none());
+    assert!(pool.place(spot(2), "key").is_none());
     assert!(!seen.has_ended());
     lease.keep();
     assert!(pool.is_ready(spot(1)));
@@ -182,7 +227,7 @@ async fn the_one_that_was_not_needed_for_longest_makes_room() {
     let pool = pool(2);
     let (first, second) = (fill(&pool, 1), fill(&pool, 2));
     pool.take(spot(1)).await.expect("it is there").keep();
-    let _place = pool.place(spot(3), "key", NOW).expect("room");
+    let _place = pool.place(spot(3), "key").expect("room");
     assert!(pool.is_ready(spot(1)) && !pool.is_ready(spot(2)));
     pool.close().await;
     assert!(first.has_ended() && second.has_ended());
@@ -219,4 +264,20 @@ async fn one_whose_project_has_gone_ends_with_its_build() {
     assert_eq!(pool.count(), 0);
     pool.close().await;
     assert!(idle.has_ended() && working.has_ended());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_none_hears_of_one_that_made_room() {
+    let mut pool = pool(1);
+    let seen = fill(&pool, 1);
+    // The machine is short of memory, whatever it has.
+    let inner = Arc::get_mut(&mut pool.inner).expect("nobody else has it");
+    inner.limits.memory_bytes = u64::MAX;
+    let mut empty = Box::pin(pool.empty());
+    assert!(futures::poll!(&mut empty).is_pending());
+    assert!(pool.place(spot(2), "key").is_none());
+    assert!(futures::poll!(&mut empty).is_ready());
+    drop(empty);
+    pool.close().await;
+    assert!(seen.has_ended());
 }
