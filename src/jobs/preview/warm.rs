@@ -70,10 +70,12 @@ impl Stages<'_> {
                     .await;
                 return Ok(Warm::Failed(lease));
             }
+            // The next build may have it: nothing is wrong with it.
             Err(error) if error.code == Code::Cancelled => return Err(error),
             Ok(Err(Obstacle::Because(why))) => why,
             Err(error) => given_up(error),
         };
+        lease.end();
         self.log
             .note(format!(
                 "the warm bundler does not serve ({why}); building without it"
@@ -134,7 +136,7 @@ impl Stages<'_> {
         self.stage(Stage::Checkout, async move {
             log.note(format!("commit {}", preview.commit)).await;
             let tree = lease.bench.project.clone();
-            let (id, from, to) = (preview.project_id, lease.commit.clone(), &preview.commit);
+            let (id, from, to) = (preview.project_id, lease.told.clone(), &preview.commit);
             let Some(changed) = app.repos.changes(id, &from, to).await? else {
                 return Ok(obstacle(
                     "it was started for a commit that differs too much",
@@ -144,7 +146,8 @@ impl Stages<'_> {
                 return Ok(obstacle(format!("{} has changed", path.display())));
             }
             let index = lease.bench.file(INDEX);
-            if !app.repos.update(id, &from, to, &tree, &index).await? {
+            let lies = lease.commit.clone();
+            if !app.repos.update(id, &lies, to, &tree, &index).await? {
                 return Ok(obstacle("its checkout is not as it was left"));
             }
             lease.commit.clone_from(to);
@@ -235,13 +238,14 @@ impl Stages<'_> {
     }
 
     /// What becomes of a bundler that could not build, once a cold build of the
-    /// same commit has ended: it was right if that could not, either.
+    /// same commit has ended: it was right if that could not, either. Of one that
+    /// was cancelled nobody knows, and a later build will tell.
     pub(super) fn judge<T>(suspect: Option<Lease>, cold: &Result<T>) {
-        let agrees = |error: &Error| error.code == Code::PreviewBuildFailed;
-        if let Some(lease) = suspect
-            && cold.as_ref().is_err_and(agrees)
-        {
-            lease.keep();
+        let Some(lease) = suspect else { return };
+        match cold.as_ref().map_err(|error| error.code) {
+            Err(Code::PreviewBuildFailed) => lease.keep(),
+            Err(Code::Cancelled) => drop(lease),
+            _ => lease.end(),
         }
     }
 }

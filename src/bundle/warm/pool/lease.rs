@@ -6,8 +6,9 @@ use std::ops::{Deref, DerefMut};
 use super::{Kept, Pool, Spot};
 use crate::bundle::warm::bundler::Bundler;
 
-/// A bundler that works for one build. Dropped without [`Lease::keep`], it is
-/// ended: whoever did not come to the end of a build has left it half done.
+/// A bundler that works for one build. Dropped, because the build was cancelled
+/// or gave way, it comes to the end of what it was ordered by itself and then
+/// waits for the next build ([`Kept::settle`]).
 pub struct Lease<B: Kept = Bundler> {
     pool: Pool<B>,
     spot: Spot,
@@ -33,6 +34,15 @@ impl<B: Kept> Lease<B> {
             }
         }
     }
+
+    /// Ends it: it is of no more use.
+    pub fn end(mut self) {
+        if let Some(bundler) = self.bundler.take() {
+            bundler.hush();
+            self.pool.inner.end(*bundler);
+            self.pool.inner.clear(self.spot);
+        }
+    }
 }
 
 impl<B: Kept> Deref for Lease<B> {
@@ -55,8 +65,7 @@ impl<B: Kept> Drop for Lease<B> {
     fn drop(&mut self) {
         if let Some(bundler) = self.bundler.take() {
             bundler.hush();
-            self.pool.inner.end(*bundler);
-            self.pool.inner.clear(self.spot);
+            self.pool.settle(self.spot, bundler);
         }
     }
 }

@@ -53,6 +53,11 @@ pub trait Kept: Send + Sized + 'static {
     /// What it says is heard by nobody from here on.
     fn hush(&self);
 
+    /// Brings it to rest after a build that was left in the middle, within the
+    /// time that the build had; what it comes to is nobody's. Says whether the
+    /// next build may have it.
+    fn settle(&mut self) -> impl Future<Output = bool> + Send;
+
     /// Ends it and removes what it has made. The first poll is not waited for:
     /// what holds memory should go at once.
     fn end(self) -> impl Future<Output = ()> + Send;
@@ -95,7 +100,8 @@ enum Slot<B> {
     Starting,
     Idle(Box<B>, Instant),
     Busy,
-    /// Taken or starting, and no longer wanted.
+    /// Taken, starting or coming to the end of what nobody waits for, and no
+    /// longer wanted.
     Doomed,
 }
 
@@ -180,6 +186,24 @@ impl<B: Kept> Pool<B> {
         table.slots.insert(spot, Slot::Starting);
         let number = self.inner.places.fetch_add(1, Ordering::Relaxed);
         Some(Place::of(self, spot, key, number))
+    }
+
+    /// Lets a bundler that was left in the middle of a build come to its end. Its
+    /// spot is taken meanwhile: whoever comes next waits for it.
+    fn settle(&self, spot: Spot, mut bundler: Box<B>) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move {
+            let settled = tokio::select! {
+                settled = bundler.settle() => settled,
+                () = inner.closing.cancelled() => false,
+            };
+            if settled {
+                inner.put(spot, bundler);
+            } else {
+                inner.clear(spot);
+                bundler.end().await;
+            }
+        });
     }
 
     /// Runs what starts a bundler, in the background. The pool is closed only

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::watch;
+
 use super::failures::TRY_AGAIN;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
@@ -11,11 +13,25 @@ const IDLE: Duration = Duration::from_mins(1);
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// What the test sees of one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Seen {
     memory: Arc<AtomicU64>,
     awake: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
+    /// How a build that it was left in the middle of comes out; `None` as long as
+    /// it does not answer.
+    settles: Arc<watch::Sender<Option<bool>>>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            memory: Arc::default(),
+            awake: Arc::default(),
+            ended: Arc::default(),
+            settles: Arc::new(watch::Sender::new(None)),
+        }
+    }
 }
 
 impl Seen {
@@ -38,6 +54,12 @@ impl Kept for Seen {
     }
 
     fn hush(&self) {}
+
+    async fn settle(&mut self) -> bool {
+        let mut settles = self.settles.subscribe();
+        let settled = settles.wait_for(Option::is_some).await;
+        settled.expect("we hold the sender").unwrap_or_default()
+    }
 
     async fn end(self) {
         self.ended.store(true, Ordering::SeqCst);
@@ -244,9 +266,39 @@ async fn whoever_comes_second_waits_for_the_first() {
     let second = second.await.expect("it was kept");
     let mut third = Box::pin(pool.take(spot(1)));
     assert!(futures::poll!(&mut third).is_pending());
-    // It was left in the middle of a build: nobody gets it any more.
-    drop(second);
+    // It is of no more use: nobody gets it.
+    second.end();
     assert!(third.await.is_none());
+    pool.close().await;
+    assert!(seen.has_ended());
+}
+
+#[tokio::test]
+async fn one_that_was_left_in_the_middle_comes_back_once_it_has_answered() {
+    let pool = pool(1);
+    let seen = fill(&pool, 1);
+    drop(pool.take(spot(1)).await.expect("it is there"));
+    let mut next = Box::pin(pool.take(spot(1)));
+    assert!(futures::poll!(&mut next).is_pending());
+    assert!(pool.place(spot(1), "key").is_none(), "nor a second one");
+    seen.settles.send_replace(Some(true));
+    let next = next.await.expect("the same");
+    assert!(!seen.has_ended());
+
+    // One that does not come to an end in its time goes.
+    seen.settles.send_replace(Some(false));
+    drop(next);
+    assert!(pool.take(spot(1)).await.is_none());
+    assert_eq!(pool.count(), 0);
+    pool.close().await;
+    assert!(seen.has_ended());
+}
+
+#[tokio::test]
+async fn the_stop_waits_for_no_answer() {
+    let pool = pool(1);
+    let seen = fill(&pool, 1);
+    drop(pool.take(spot(1)).await.expect("it is there"));
     pool.close().await;
     assert!(seen.has_ended());
 }
