@@ -108,6 +108,8 @@ pub(crate) async fn series(
     for platform in platforms {
         let cold = builder.build(project, &tree, *platform).await;
         assert!(!cold.log.contains(WARM), "{}", cold.log);
+        let told = "no warm bundler is kept for this project and platform; one is started";
+        assert!(cold.log.contains(told), "{}", cold.log);
         builder.app().bundlers.settled().await;
     }
     let mut made = Vec::new();
@@ -132,13 +134,17 @@ pub(crate) async fn same_when_cold(builder: Builder, project: ProjectId, made: &
     let level = builder.app().config.builds.sandbox;
     let data = builder.stop_and_keep().await;
     let builder = Builder::resume_at(level, data).await;
+    let mut filled = None;
     for made in made {
         let commit = &made.warm.preview.commit;
         let id = builder.request(project, commit, made.platform).await;
         let cold = builder.success(&id).await;
         assert!(!cold.log.contains(WARM), "{}", cold.log);
+        assert!(cold.log.contains("WARM_BUNDLERS=0"), "{}", cold.log);
+        filled = cold.preview.warm;
         assert_same(made, &cold);
     }
+    assert_eq!(filled, Some(true), "the last one finds its caches");
     builder.stop().await;
 }
 

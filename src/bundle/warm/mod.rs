@@ -23,5 +23,5 @@ mod pool;
 mod take;
 
 pub use bundler::{Bundler, Facts, NotStarted, Outcome, Start, Touched};
-pub use pool::{Bundlers, Kept, Lease, Place, Pool, Spot};
+pub use pool::{Absence, Bundlers, Kept, Lease, Place, Pool, Spot};
 pub use take::take;

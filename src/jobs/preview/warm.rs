@@ -12,7 +12,7 @@ use crate::bundle::deps;
 use crate::bundle::detect::{Plan, detect};
 use crate::bundle::product::Product;
 use crate::bundle::transform::{cache_key, configures};
-use crate::bundle::warm::{Facts, Lease, Outcome, Spot, Touched, take};
+use crate::bundle::warm::{Absence, Facts, Lease, Outcome, Spot, Touched, take};
 use crate::bundle::workbench::{Build, Limit, Stop, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native};
 use crate::disk::remove_tree;
@@ -84,13 +84,23 @@ impl Stages<'_> {
         Ok(Warm::Absent)
     }
 
-    /// Says in a cold build of what `key` stands for why there is no warm
-    /// bundler to do it.
+    /// Says in a build of what `key` stands for why there is no warm bundler to do
+    /// it, and how much time it has instead.
     pub(super) async fn note_absence(&self, key: &str) {
-        if let Some(why) = self.app.bundlers.failure(self.spot(), key) {
-            let note = format!("no warm bundler is kept for this project: {why}");
-            self.log.note(note).await;
-        }
+        let why = match self.app.bundlers.absence(self.spot(), key) {
+            Absence::Off => "no warm bundlers are kept here (WARM_BUNDLERS=0)".to_owned(),
+            Absence::Failed(why) => format!("no warm bundler is kept for this project: {why}"),
+            Absence::Starting => "the project's warm bundler is only just starting".to_owned(),
+            Absence::Busy => "the project's warm bundler works for another build".to_owned(),
+            Absence::None => "no warm bundler is kept for this project and platform; one is \
+                              started after this build, if there is memory for it"
+                .to_owned(),
+        };
+        let seconds = self.app.config.previews.cold_timeout.as_secs_f64();
+        let note = format!(
+            "{why}; this build has the time of a cold one, {seconds:.0} s (PREVIEW_COLD_TIMEOUT_MS)"
+        );
+        self.log.note(note).await;
     }
 
     fn spot(&self) -> Spot {

@@ -2,6 +2,7 @@
 //! Both find their way back however the build or the start ends.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use super::{Kept, Pool, Spot};
 use crate::bundle::warm::bundler::Bundler;
@@ -67,6 +68,26 @@ impl<B: Kept> Drop for Lease<B> {
             bundler.hush();
             self.pool.settle(self.spot, bundler);
         }
+    }
+}
+
+impl<B: Kept> Pool<B> {
+    /// Lets a bundler that was left in the middle of a build come to its end. Its
+    /// spot is taken meanwhile: whoever comes next waits for it.
+    fn settle(&self, spot: Spot, mut bundler: Box<B>) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move {
+            let settled = tokio::select! {
+                settled = bundler.settle() => settled,
+                () = inner.closing.cancelled() => false,
+            };
+            if settled {
+                inner.put(spot, bundler);
+            } else {
+                inner.clear(spot);
+                bundler.end().await;
+            }
+        });
     }
 }
 

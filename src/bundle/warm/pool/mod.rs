@@ -1,6 +1,7 @@
 //! The warm bundlers of this process: at most so many, none larger than
 //! allowed, each given up when nobody has needed it for a while.
 
+mod absence;
 mod failures;
 mod lease;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use absence::Absence;
 use failures::Failures;
 pub use lease::{Lease, Place};
 
@@ -188,24 +190,6 @@ impl<B: Kept> Pool<B> {
         Some(Place::of(self, spot, key, number))
     }
 
-    /// Lets a bundler that was left in the middle of a build come to its end. Its
-    /// spot is taken meanwhile: whoever comes next waits for it.
-    fn settle(&self, spot: Spot, mut bundler: Box<B>) {
-        let inner = Arc::clone(&self.inner);
-        self.inner.tasks.spawn(async move {
-            let settled = tokio::select! {
-                settled = bundler.settle() => settled,
-                () = inner.closing.cancelled() => false,
-            };
-            if settled {
-                inner.put(spot, bundler);
-            } else {
-                inner.clear(spot);
-                bundler.end().await;
-            }
-        });
-    }
-
     /// Runs what starts a bundler, in the background. The pool is closed only
     /// when it has ended.
     pub fn spawn(&self, starting: impl Future<Output = ()> + Send + 'static) {
@@ -216,16 +200,6 @@ impl<B: Kept> Pool<B> {
     #[must_use]
     pub fn is_ready(&self, spot: Spot) -> bool {
         matches!(self.inner.table().slots.get(&spot), Some(Slot::Idle(..)))
-    }
-
-    /// Why there is no bundler of `spot`, as far as one for `key` was tried.
-    #[must_use]
-    pub fn failure(&self, spot: Spot, key: &str) -> Option<String> {
-        let table = self.inner.table();
-        if table.slots.contains_key(&spot) {
-            return None;
-        }
-        table.failures.why(spot, key).map(str::to_owned)
     }
 
     /// How many there are, those starting included.

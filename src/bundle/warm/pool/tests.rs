@@ -120,8 +120,9 @@ async fn one_that_could_not_be_made_is_tried_again_ever_seldomer() {
     for _ in 0..9 {
         let place = pool.place(spot(1), "key").expect("its time has come");
         place.fail("killed".to_owned());
-        assert_eq!(pool.failure(spot(1), "key").as_deref(), Some("killed"));
-        assert_eq!(pool.failure(spot(1), "another key"), None);
+        let failed = Absence::Failed("killed".to_owned());
+        assert_eq!(pool.absence(spot(1), "key"), failed);
+        assert_eq!(pool.absence(spot(1), "another key"), Absence::None);
         let mut minutes = 0;
         while pool.place(spot(1), "key").is_none() {
             clock.advance(TRY_AGAIN);
@@ -135,7 +136,7 @@ async fn one_that_could_not_be_made_is_tried_again_ever_seldomer() {
     let lease = pool.take(spot(1)).await.expect("it is there");
     lease.keep();
     pool.look(Instant::now() + IDLE);
-    assert_eq!(pool.failure(spot(1), "key"), None);
+    assert_eq!(pool.absence(spot(1), "key"), Absence::None);
     pool.place(spot(1), "key")
         .unwrap()
         .fail("killed".to_owned());
@@ -150,7 +151,9 @@ async fn one_that_comes_up_too_large_is_tried_ever_seldomer() {
     let pool = pool_by(1, &clock);
     let seen = fill_with(&pool, 1, MEMORY + 1);
     assert_eq!(pool.count(), 0);
-    let why = pool.failure(spot(1), "key").expect("a reason");
+    let Absence::Failed(why) = pool.absence(spot(1), "key") else {
+        panic!("a reason");
+    };
     assert!(why.contains("1 MB (WARM_BUNDLER_MEMORY_MB)"), "{why}");
     assert!(pool.place(spot(1), "key").is_none());
     clock.advance(TRY_AGAIN);
@@ -171,6 +174,21 @@ async fn one_that_comes_up_too_large_is_tried_ever_seldomer() {
     assert!(pool.place(spot(1), "key").is_none(), "and again");
     pool.close().await;
     assert!(seen.has_ended() && grown.has_ended() && swollen.has_ended());
+}
+
+#[tokio::test]
+async fn a_build_without_one_hears_why() {
+    assert_eq!(pool(0).absence(spot(1), "key"), Absence::Off);
+    let pool = pool(1);
+    assert_eq!(pool.absence(spot(1), "key"), Absence::None);
+    let place = pool.place(spot(1), "key").expect("a place");
+    assert_eq!(pool.absence(spot(1), "key"), Absence::Starting);
+    place.fill(Seen::default());
+    let lease = pool.take(spot(1)).await.expect("it is there");
+    assert_eq!(pool.absence(spot(1), "key"), Absence::Busy);
+    lease.end();
+    assert_eq!(pool.absence(spot(1), "key"), Absence::None);
+    pool.close().await;
 }
 
 #[tokio::test]
