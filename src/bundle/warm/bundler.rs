@@ -156,7 +156,7 @@ impl Bundler {
             Some(Ok(Ready { why: Some(why), .. })) => driver::reason(&why),
             _ => "the bundler has not come up".to_owned(),
         };
-        bundler.end().await;
+        bundler.end(start.cancel).await;
         Err(NotStarted::Because(why))
     }
 
@@ -338,13 +338,25 @@ impl Kept for Bundler {
     }
 
     /// Kills its process and removes its folder.
-    async fn end(self) {
+    async fn end(self, leaving: &CancellationToken) {
         self.resident.speak_to(None);
         self.resident.end().await;
-        let dir = self.bench.dir().to_owned();
+        remove_folder(self.bench.dir().to_owned(), leaving).await;
+    }
+}
+
+/// Removes the folder of a bundler that has ended, as far as it comes before
+/// `leaving` is cancelled.
+pub async fn remove_folder(dir: PathBuf, leaving: &CancellationToken) {
+    let removing = async {
         let removed = blocking(move || remove_tree(&dir).or_internal("remove a folder")).await;
         if let Err(error) = removed {
             tracing::warn!(error = %error.chain(), "a bundler's folder could not be removed");
         }
+    };
+    tokio::select! {
+        biased;
+        () = leaving.cancelled() => {}
+        () = removing => {}
     }
 }

@@ -85,7 +85,7 @@ impl<B: Kept> Pool<B> {
                 inner.put(spot, bundler);
             } else {
                 inner.clear(spot);
-                bundler.end().await;
+                bundler.end(&inner.closing).await;
             }
         });
     }

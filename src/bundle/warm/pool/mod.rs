@@ -60,9 +60,10 @@ pub trait Kept: Send + Sized + 'static {
     /// next build may have it.
     fn settle(&mut self) -> impl Future<Output = bool> + Send;
 
-    /// Ends it and removes what it has made. The first poll is not waited for:
-    /// what holds memory should go at once.
-    fn end(self) -> impl Future<Output = ()> + Send;
+    /// Ends it and removes what it has made; of that, what is there still when
+    /// `leaving` is cancelled stays for the next start. The first poll is not
+    /// waited for: what holds memory should go at once.
+    fn end(self, leaving: &CancellationToken) -> impl Future<Output = ()> + Send;
 }
 
 pub type Bundlers = Pool<Bundler>;
@@ -276,7 +277,8 @@ impl<B: Kept> Pool<B> {
         }
     }
 
-    /// Ends all of them, for good.
+    /// Ends all of them, for good. Their folders, which hold a project's
+    /// dependencies, stay for the next start: no stop is to wait for those.
     pub async fn close(&self) {
         self.inner.closing.cancel();
         {
@@ -309,7 +311,8 @@ impl<B: Kept> Inner<B> {
 
     /// Its process dies now, its folder a little later.
     fn end(&self, bundler: B) {
-        self.tasks.spawn(bundler.end());
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move { bundler.end(&closing).await });
     }
 
     /// Puts `bundler` in its place, unless it is no longer wanted; says whether

@@ -61,7 +61,7 @@ impl Kept for Seen {
         settled.expect("we hold the sender").unwrap_or_default()
     }
 
-    async fn end(self) {
+    async fn end(self, _: &CancellationToken) {
         self.ended.store(true, Ordering::SeqCst);
     }
 }
