@@ -6,7 +6,7 @@ use std::process::Command;
 
 use hivesync::bundle::warm::Spot;
 use hivesync::domain::ProjectId;
-use hivesync::domain::preview::{Platform, PreviewStatus};
+use hivesync::domain::preview::{BundlerOrigin, Platform, PreviewStatus};
 use hivesync::domain::project::ProjectConfig;
 
 use crate::builder::{Builder, Built, Tree};
@@ -119,6 +119,7 @@ pub(crate) async fn series(
             let warm = builder.build(project, &tree, *platform).await;
             assert!(warm.log.contains(WARM), "{step}: {}", warm.log);
             assert_eq!(warm.preview.warm, Some(true));
+            assert_eq!(warm.preview.bundler, Some(BundlerOrigin::Kept));
             made.push(Made {
                 step,
                 platform: *platform,
@@ -141,6 +142,7 @@ pub(crate) async fn same_when_cold(builder: Builder, project: ProjectId, made: &
         let cold = builder.success(&id).await;
         assert!(!cold.log.contains(WARM), "{}", cold.log);
         assert!(cold.log.contains("WARM_BUNDLERS=0"), "{}", cold.log);
+        assert_eq!(cold.preview.bundler, Some(BundlerOrigin::Started));
         filled = cold.preview.warm;
         assert_same(made, &cold);
     }

@@ -22,7 +22,7 @@ use crate::bundle::redact::Redactor;
 use crate::bundle::transform::{TransformCache, cache_key};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native, static_site, web};
-use crate::domain::preview::{Bundle, SandboxLevel, Stage};
+use crate::domain::preview::{Bundle, BundlerOrigin, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::ephemeral::topic;
 use crate::error::{Code, Context, Error, Result};
@@ -140,10 +140,17 @@ impl Stages<'_> {
         if !retried && start::bundles_warm(build.plan.kind, build.plan.platform) {
             self.note_absence(&key).await;
         }
-        let warm = build.plan.kind == ProjectKind::Static
-            || (dependencies.cached && transform.is_warm(build.plan.platform, &key));
+        let (warm, bundler) = if build.plan.kind == ProjectKind::Static {
+            (true, None)
+        } else {
+            let filled = transform.is_warm(build.plan.platform, &key);
+            (dependencies.cached && filled, Some(BundlerOrigin::Started))
+        };
         self.progress
-            .update(|preview| preview.warm = Some(warm))
+            .update(|preview| {
+                preview.warm = Some(warm);
+                preview.bundler = bundler;
+            })
             .await?;
         build.limit = Limit::starting_now(
             self.app.config.previews.cold_timeout,

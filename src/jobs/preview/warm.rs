@@ -16,7 +16,7 @@ use crate::bundle::warm::{Absence, Facts, Lease, Outcome, Spot, Touched, take};
 use crate::bundle::workbench::{Build, Limit, Stop, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native};
 use crate::disk::remove_tree;
-use crate::domain::preview::{Platform, SandboxLevel, Stage};
+use crate::domain::preview::{BundlerOrigin, Platform, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::error::{Code, Context, Error, Result};
 use crate::git::{Change, Changed};
@@ -125,7 +125,10 @@ impl Stages<'_> {
             return Ok(Err(why));
         }
         self.progress
-            .update(|preview| preview.warm = Some(true))
+            .update(|preview| {
+                preview.warm = Some(true);
+                preview.bundler = Some(BundlerOrigin::Kept);
+            })
             .await?;
         let build = self.warm_build(plan, level).await?;
         let product = self.bundle_warm(lease, &build, &touched).await?;
