@@ -333,5 +333,6 @@ fn preview(app: &App, id: &JobId, project: ProjectId, number: usize) -> Preview 
         created_at: now,
         started_at: Some(now),
         completed_at: Some(now),
+        bundler: None,
     }
 }

@@ -58,6 +58,10 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .arg(build.cell.inside(&out))
         .env("NODE_ENV", "production");
     if build.plan.platform != Platform::Web && sdk(&build.plan.tree, &expo) >= PLAIN_SINCE {
+        // Expo warns of it as of a mistake, in every build.
+        let note = "the bundle is plain JavaScript on purpose: any app loads it, and bytecode \
+                    (PREVIEW_BYTECODE) is compiled afterwards; Expo's warning means nothing here";
+        build.log.note(note).await;
         command = command.arg("--no-bytecode");
     }
     build.run_bundler(&command).await?;

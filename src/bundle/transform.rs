@@ -3,8 +3,7 @@
 //! shared by all its builds.
 //!
 //! A *stamp* for each platform says which toolchain and configuration the
-//! cache was last filled with: only then is a build *warm*, and held to the
-//! short limit.
+//! cache was last filled with: only then is a build *warm*.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +20,6 @@ use crate::config::BuildLimits;
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
 use crate::domain::preview::Platform;
-use crate::domain::project::ProjectKind;
 use crate::error::{Context, Result};
 
 /// The folder of file maps.
@@ -35,11 +33,10 @@ pub struct TransformCache {
     maps: FileMaps,
 }
 
-/// What the cache was filled with, and how long that took.
+/// What the cache was filled with.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stamp {
     key: String,
-    bundle_ms: u64,
 }
 
 impl TransformCache {
@@ -88,38 +85,21 @@ impl TransformCache {
     }
 
     /// Whether the cache was filled for this platform by a build with the same
-    /// `key`. The build script of a web project keeps no cache that we could
-    /// know of: it counts once it has shown to fit `limit` with room to spare.
+    /// `key`.
     #[must_use]
-    pub fn is_warm(
-        &self,
-        platform: Platform,
-        kind: ProjectKind,
-        key: &str,
-        limit: Duration,
-    ) -> bool {
+    pub fn is_warm(&self, platform: Platform, key: &str) -> bool {
         let stamp = fs::read(self.stamp(platform))
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok());
-        stamp.is_some_and(|stamp| {
-            let fits = Duration::from_millis(stamp.bundle_ms.saturating_mul(2)) <= limit;
-            stamp.key == key && (kind != ProjectKind::Web || fits)
-        })
+        stamp.is_some_and(|stamp| stamp.key == key)
     }
 
-    pub fn put_stamp(&self, platform: Platform, key: &str, took: Duration) -> Result<()> {
+    pub fn put_stamp(&self, platform: Platform, key: &str) -> Result<()> {
         let stamp = Stamp {
             key: key.to_owned(),
-            bundle_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
         let bytes = serde_json::to_vec(&stamp).or_internal("encode a cache stamp")?;
         fs::write(self.stamp(platform), bytes).or_internal("write a cache stamp")
-    }
-
-    /// The next build is cold, whatever the cache holds. After a warm build
-    /// ran out of time: its successor gets the long limit.
-    pub fn forget_stamp(&self, platform: Platform) {
-        let _ = fs::remove_file(self.stamp(platform));
     }
 
     fn stamp(&self, platform: Platform) -> PathBuf {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::domain::preview::{BuildError, Platform, PreviewStatus, Stage};
+use crate::domain::preview::{BuildError, BundlerOrigin, Platform, PreviewStatus, Stage};
 
 /// What the status events hold, as far as it is shown.
 #[derive(Deserialize)]
@@ -15,6 +15,9 @@ pub(super) struct StatusEvent {
     pub(super) progress: f64,
     size: Option<u64>,
     warm: Option<bool>,
+    /// A server of an earlier version does not say.
+    #[serde(default)]
+    bundler: Option<BundlerOrigin>,
     created_at: Timestamp,
     started_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
@@ -37,6 +40,7 @@ pub(super) struct Outcome {
     pub(super) was_ready: bool,
     size: Option<u64>,
     warm: Option<bool>,
+    bundler: Option<BundlerOrigin>,
     error: Option<BuildError>,
 }
 
@@ -55,6 +59,7 @@ impl Outcome {
                 .map_or(0.0, |start| start.since(event.created_at).as_secs_f64()),
             size: event.size,
             warm: event.warm,
+            bundler: event.bundler,
             error: event.error,
         }
     }
@@ -80,10 +85,11 @@ impl Outcome {
                 let size = self
                     .size
                     .map_or_else(String::new, |b| format!(", {}", indicatif::HumanBytes(b)));
-                let warm = if self.warm == Some(true) && !self.was_ready {
-                    ", warm"
-                } else {
-                    ""
+                let warm = match (self.bundler, self.warm) {
+                    _ if self.was_ready => "",
+                    (Some(BundlerOrigin::Kept), _) => ", warm bundler",
+                    (Some(BundlerOrigin::Started), Some(true)) => ", caches kept",
+                    _ => "",
                 };
                 format!("✓ {platform}: ready{took}{size}{warm} (job {job})")
             }
@@ -96,6 +102,35 @@ impl Outcome {
                 )
             }
             (status, None) => format!("✗ {platform}: {} (job {job})", status.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kept_bundler_and_kept_caches_are_told_apart() {
+        let sentence = |warm: bool, bundler: Option<&str>| {
+            let event = json!({
+                "commit": "c", "status": "success", "stage": null, "progress": 1.0,
+                "size": null, "warm": warm, "bundler": bundler, "error": null,
+                "created_at": "2026-01-01T00:00:00Z", "started_at": null, "completed_at": null,
+            });
+            let event = serde_json::from_value(event).expect("an event");
+            Outcome::of(event).sentence(Platform::Ios, "job")
+        };
+        for (warm, bundler, told) in [
+            (true, Some("kept"), ", warm bundler"),
+            (true, Some("started"), ", caches kept"),
+            (false, Some("started"), ""),
+            (true, None, ""),
+        ] {
+            let expected = format!("✓ ios: ready{told} (job job)");
+            assert_eq!(sentence(warm, bundler), expected);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
 
 use super::{logging, output};
 use crate::app::App;
@@ -21,6 +22,9 @@ use crate::http::server::{self, Limits, listen};
 use crate::http::{operator, router};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::services::auth::setup::{self, FirstAdmin};
+
+/// How long the last answers to the operator may take once all else has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub struct ServeArgs {
@@ -100,9 +104,13 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
     );
     let routes = router::router(Arc::clone(&app));
     life.spawn("http", server::serve(tcp, routes, people, life.clone()));
+    // It answers until everything else has ended: who asks meanwhile hears that
+    // the server is stopping.
+    let operators = Lifecycle::new();
     let verbs = operator::router(Arc::clone(&app));
-    let operators = server::serve(socket, verbs, Limits::new(64), life.clone());
-    life.spawn("operator socket", operators);
+    let door = server::serve(socket, verbs, Limits::new(64), operators.clone());
+    operators.spawn("operator socket", door);
+    life.spawn("operator socket", open_until(life.stopping(), &operators));
     if !args.no_worker {
         life.spawn("worker", crate::worker::run(Arc::clone(&app)));
     }
@@ -118,8 +126,24 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
         NotifyState::Status("finishing requests and running jobs"),
     ]);
     let ending = life.finish(grace).await;
+    operators.stop();
+    operators.finish(LAST_ANSWERS).await;
     tracing::info!(ending = ?ending, "stopped");
     Ok(ending)
+}
+
+/// Ends well at the soft stop, and badly if the operator's socket closes before.
+fn open_until(
+    stopping: &CancellationToken,
+    operators: &Lifecycle,
+) -> impl Future<Output = Result<()>> + use<> {
+    let (stopping, closed) = (stopping.clone(), operators.stopping().clone());
+    async move {
+        tokio::select! {
+            () = stopping.cancelled() => Ok(()),
+            () = closed.cancelled() => Err(Error::internal("it is closed")),
+        }
+    }
 }
 
 /// Opens the stores. A command line that has them open at this moment is done

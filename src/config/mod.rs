@@ -144,9 +144,10 @@ pub struct Accounts {
 pub struct Previews {
     /// `PREVIEW_TOKEN_TTL_SECONDS`, default 300.
     pub token_ttl: Duration,
-    /// `PREVIEW_MAX_TIMEOUT_MS`, default 8000: bundle and package of a warm build.
+    /// `PREVIEW_MAX_TIMEOUT_MS`, default 8000: bundle and package of a build by a
+    /// warm bundler.
     pub warm_timeout: Duration,
-    /// `PREVIEW_COLD_TIMEOUT_MS`, default 300000.
+    /// `PREVIEW_COLD_TIMEOUT_MS`, default 300000: the same of any other build.
     pub cold_timeout: Duration,
     /// `PREVIEW_INSTALL_TIMEOUT_MS`, default 300000.
     pub install_timeout: Duration,

@@ -124,9 +124,9 @@ settings! {
         PREVIEW_PROJECT_CONCURRENCY: u32 = Rule("PREVIEW_BUILDER_CONCURRENCY"), number(1, 256, "builds"), parse::text,
             "Builds of one project at a time.";
         PREVIEW_MAX_TIMEOUT_MS: Duration = Value("8000"), number(1, LONGEST_MS, "milliseconds"), parse::millis,
-            "The limit of bundling and packaging with warm caches.";
+            "The limit of bundling and packaging by a bundler that is kept warm. A build over it goes on without that one, in the time below.";
         PREVIEW_COLD_TIMEOUT_MS: Duration = Value("300000"), number(1, LONGEST_MS, "milliseconds"), parse::millis,
-            "The same with cold caches.";
+            "The limit of bundling and packaging where the bundler has to be started.";
         PREVIEW_INSTALL_TIMEOUT_MS: Duration = Value("300000"), number(1, LONGEST_MS, "milliseconds"), parse::millis,
             "The limit of installing dependencies.";
         PREVIEW_WARM_UP: bool = Value("true"), Flag, parse::flag,

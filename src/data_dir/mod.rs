@@ -157,8 +157,14 @@ impl DataDir {
         self.tmp().join(format!("{ENDED_TMP}{job}-{fence}"))
     }
 
-    /// Whether a folder of this name in [`DataDir::tmp`] is of a build that has
-    /// ended.
+    /// Where the `number`th of what an earlier process has left goes, to be removed
+    /// from there. `start` is like that of no other start.
+    #[must_use]
+    pub fn left_tmp(&self, start: &str, number: usize) -> PathBuf {
+        self.tmp().join(format!("{ENDED_TMP}{start}-{number}"))
+    }
+
+    /// Whether a folder of this name in [`DataDir::tmp`] is nobody's any more.
     #[must_use]
     pub fn is_ended_tmp(name: &str) -> bool {
         name.starts_with(ENDED_TMP)

@@ -175,6 +175,16 @@ impl SandboxLevel {
     }
 }
 
+/// Where the bundler of a build came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BundlerOrigin {
+    /// It was kept loaded since an earlier build.
+    Kept,
+    /// It was started for this build.
+    Started,
+}
+
 /// Why a build failed: the text of a [`crate::error::Code`] and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BuildError {
@@ -262,6 +272,8 @@ pub struct Preview {
     pub started_at: Option<Timestamp>,
     /// When it became final.
     pub completed_at: Option<Timestamp>,
+    /// `None` before that is known, and where nothing is bundled.
+    pub bundler: Option<BundlerOrigin>,
 }
 
 /// What is asked for when a preview is queued.
@@ -306,6 +318,7 @@ impl Preview {
             created_at: new.created_at,
             started_at: None,
             completed_at: None,
+            bundler: None,
         }
     }
 

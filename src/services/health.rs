@@ -168,6 +168,11 @@ pub async fn look(app: &App) -> Health {
             "no server is running; start it with: hivesync serve".to_owned(),
         );
     }
+    if app.lifecycle.stopping().is_cancelled() {
+        let stopping = "the server is stopping: it takes nothing new on, and ends when its requests \
+                        and builds have; its log says what it waits for";
+        findings.note(HealthStatus::Fail, stopping.to_owned());
+    }
     let stores = stores(app, &mut findings).await;
     let queues = queues(app, &mut findings).await;
     let workers = workers(app, serving, &mut findings).await;
@@ -275,11 +280,17 @@ async fn workers(app: &App, serving: bool, findings: &mut Findings) -> Vec<Worke
             ),
         );
     }
-    if serving && workers.is_empty() && now.since(app.started_at) > SILENT {
-        findings.note(
-            HealthStatus::Degraded,
-            "no worker runs, so jobs wait; start the server without --no-worker".to_owned(),
-        );
+    if serving && workers.is_empty() {
+        let age = now.since(app.started_at);
+        let problem = if age > SILENT {
+            "no worker runs, so jobs wait; start the server without --no-worker".to_owned()
+        } else {
+            format!(
+                "no worker is there yet, so jobs wait; the server was started {} s ago",
+                age.as_secs()
+            )
+        };
+        findings.note(HealthStatus::Degraded, problem);
     }
     workers
 }

@@ -67,9 +67,10 @@ pub(crate) struct Worker {
 /// Only when one of its tasks has panicked: nothing that a job does ends it.
 pub async fn run(app: Arc<App>) -> Result<()> {
     app.sandbox.settled().await;
-    sweep::sweep(&app).await;
+    let id = worker_id(&app);
+    let swept = sweep::sweep(&app, &id).await;
     let worker = Arc::new(Worker {
-        id: worker_id(&app),
+        id,
         app: Arc::clone(&app),
         running: Mutex::default(),
         left: Notify::new(),
@@ -90,7 +91,7 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     }
     worker
         .cleaning
-        .spawn(sweep::remove_doubted(Arc::clone(&app)));
+        .spawn(sweep::remove_beside(Arc::clone(&app), swept));
     let mut slots = JoinSet::new();
     for slot in Slot::of(&app.config) {
         slots.spawn(slot.run(Arc::clone(&worker)));
@@ -106,8 +107,19 @@ pub async fn run(app: Arc<App>) -> Result<()> {
         ended.or_internal("run a slot of the worker")?;
     }
     worker.cleaning.close();
+    if !worker.cleaning.is_empty() {
+        let folders = worker.cleaning.len();
+        tracing::info!(
+            folders,
+            "waiting until the folders of ended builds are removed"
+        );
+    }
     worker.cleaning.wait().await;
     companions.shutdown().await;
+    if app.bundlers.count() > 0 {
+        let bundlers = app.bundlers.count();
+        tracing::info!(bundlers, "ending the warm bundlers");
+    }
     app.bundlers.close().await;
     Ok(())
 }

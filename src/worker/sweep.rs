@@ -13,9 +13,11 @@ use crate::disk::remove_tree;
 use crate::domain::JobId;
 use crate::domain::job::JobState;
 
-/// Before the first claim: a build that is taken up again makes its folder
-/// anew.
-pub(super) async fn sweep(app: &App) {
+/// Before the first claim: a build that is taken up again makes its folder anew.
+/// Answers what is to be removed, which lies where no build looks: two bundlers'
+/// dependencies alone take seconds, and nobody need wait for them. `worker` is
+/// like the name of no other worker.
+pub(super) async fn sweep(app: &App, worker: &str) -> Vec<PathBuf> {
     let (sandbox, data) = (app.sandbox.clone(), app.data.clone());
     let taken = tokio::task::spawn_blocking(move || sandbox.take_back(data.build_caches()));
     let _ = taken.await;
@@ -35,37 +37,46 @@ pub(super) async fn sweep(app: &App) {
     // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
     left.extend(bundlers.exists().then_some(bundlers));
-    if left.is_empty() {
-        return;
+    let mut doomed = Vec::new();
+    for (number, path) in left.into_iter().enumerate() {
+        let aside = app.data.left_tmp(worker, number);
+        match tokio::fs::rename(&path, &aside).await {
+            Ok(()) => doomed.push(aside),
+            Err(e) => {
+                tracing::warn!(path = %path.display(), error = %e, "could not be set aside");
+                remove(path).await;
+            }
+        }
     }
-    tracing::info!(
-        folders = left.len(),
-        "removing what interrupted builds have left"
-    );
-    remove(left).await;
+    doomed
 }
 
-/// Removes unpacked sites that are no longer believed, while the worker works: no
-/// build meets them, and they may be more than all the rest. At the stop what is
-/// left of them stays for the next start.
-pub(super) async fn remove_doubted(app: Arc<App>) {
-    for path in app.data.doubted() {
-        tracing::info!(path = %path.display(), "removing unpacked sites of before the machine's start");
+/// Removes what [`sweep`] has set aside and unpacked sites that are no longer
+/// believed, while the worker works: no build meets them, and they may be more
+/// than all the rest. At the stop what is left of them stays for the next start.
+pub(super) async fn remove_beside(app: Arc<App>, swept: Vec<PathBuf>) {
+    if !swept.is_empty() {
+        let folders = swept.len();
+        tracing::info!(folders, "removing what interrupted builds have left");
+    }
+    let doubted = app.data.doubted();
+    if !doubted.is_empty() {
+        tracing::info!("removing unpacked sites of before the machine's start");
+    }
+    for path in swept.into_iter().chain(doubted) {
         tokio::select! {
-            () = remove(vec![path]) => {}
+            () = remove(path) => {}
             () = app.lifecycle.stopping().cancelled() => return,
         }
     }
 }
 
-async fn remove(left: Vec<PathBuf>) {
+async fn remove(path: PathBuf) {
     let removed = tokio::task::spawn_blocking(move || {
-        for path in left {
-            if let Err(e) = remove_tree(&path) {
-                tracing::warn!(path = %path.display(), error = %e, "could not be removed");
-            }
-            stop_point!(RecoverySweep);
+        if let Err(e) = remove_tree(&path) {
+            tracing::warn!(path = %path.display(), error = %e, "could not be removed");
         }
+        stop_point!(RecoverySweep);
     });
     let _ = removed.await;
 }

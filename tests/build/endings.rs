@@ -85,38 +85,6 @@ async fn a_build_over_its_time_is_killed_with_all_it_started() {
     builder.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_warm_build_that_is_too_slow_gets_the_long_time_when_it_is_asked_for_again() {
-    let builder = Builder::with(|config| {
-        config.previews.warm_timeout = Duration::from_secs(16);
-    })
-    .await;
-    let project = builder.project(ProjectConfig::default()).await;
-    let mut tree =
-        Tree::script("mkdir dist; cp page dist/index.html; while [ -f slow ]; do sleep 1; done");
-    tree.put("page", "<html>");
-    let first = builder.build(project, &tree, Platform::Web).await;
-    assert_eq!(first.preview.warm, Some(false), "{}", first.log);
-
-    tree.put("slow", "");
-    let commit = builder.upload(project, &tree).await;
-    let id = builder.request(project, &commit, Platform::Web).await;
-    let late = builder.ended(&id).await;
-    assert_eq!((late.warm, late.timed_out), (Some(true), true));
-    let told = late.error.expect("the reason").message;
-    assert!(told.contains("PREVIEW_MAX_TIMEOUT_MS"), "{told}");
-    assert!(told.contains("the time of a cold build"), "{told}");
-
-    let again = builder.request(project, &commit, Platform::Web).await;
-    let begun = builder.until(&again, |row, _| row.warm.is_some()).await;
-    assert_eq!(begun.warm, Some(false));
-    cancel(&builder, &again).await;
-    builder
-        .until(&again, |_, log| log.contains("CANCELLED: "))
-        .await;
-    builder.stop().await;
-}
-
 pub(crate) async fn cancel(builder: &Builder, id: &JobId) {
     let app = builder.app();
     // A stage may end while we look: then once more.

@@ -43,6 +43,8 @@ async fn an_expo_project_builds_for_ios_and_android_and_warm_after_a_change() {
     let changed = builder.build(project, &tree, Platform::Ios).await;
     assert_eq!(changed.preview.warm, Some(true));
     assert!(changed.log.contains("are cached"));
+    let told = "the bundle is plain JavaScript on purpose";
+    assert!(changed.log.contains(told), "{}", changed.log);
     assert!(changed.text("main.jsbundle").contains("changed-by-a-test"));
     assert!(!ios.text("main.jsbundle").contains("changed-by-a-test"));
 

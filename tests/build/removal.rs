@@ -99,16 +99,19 @@ async fn ends_are_told_and_other_jobs_run_while_folders_are_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn builds_begin_while_doubted_sites_are_removed() {
+async fn builds_begin_while_leftovers_are_removed() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let data = DataDir::open(dir.path()).expect("a data folder");
     data.doubt_caches("an earlier start").expect("noted");
     std::fs::create_dir_all(data.web_cache().join("site")).expect("an unpacked site");
+    // And what a server leaves that was killed.
+    let bundler = data.bundlers().join("1-ios-0/project");
+    std::fs::create_dir_all(bundler).expect("a bundler's folder");
     let hold = Hold::at(Point::RecoverySweep);
     let builder = Builder::resume(dir).await;
     let hold = held(hold).await;
     let data = &builder.app().data;
-    assert!(!data.web_cache().exists() && data.doubted().is_empty());
+    assert!(!data.web_cache().exists() && !data.bundlers().exists());
     let project = builder.project(ProjectConfig::default()).await;
     let page = Tree::of(&[("index.html", "<html>")]);
     let commit = builder.upload(project, &page).await;

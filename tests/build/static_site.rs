@@ -28,7 +28,7 @@ async fn a_static_folder_becomes_a_bundle() {
     assert_eq!(preview.percent, 100);
     assert_eq!(preview.stage, None);
     assert_eq!(preview.sandbox, Some(SandboxLevel::Isolated));
-    assert_eq!(preview.warm, Some(true));
+    assert_eq!((preview.warm, preview.bundler), (Some(true), None));
     assert!(preview.started_at.is_some() && preview.completed_at.is_some());
     let bundle = preview.bundle.as_ref().expect("a bundle");
     assert_eq!(bundle.kind, ProjectKind::Static);

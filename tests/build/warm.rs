@@ -6,7 +6,7 @@ use std::process::Command;
 
 use hivesync::bundle::warm::Spot;
 use hivesync::domain::ProjectId;
-use hivesync::domain::preview::{Platform, PreviewStatus};
+use hivesync::domain::preview::{BundlerOrigin, Platform, PreviewStatus};
 use hivesync::domain::project::ProjectConfig;
 
 use crate::builder::{Builder, Built, Tree};
@@ -108,6 +108,8 @@ pub(crate) async fn series(
     for platform in platforms {
         let cold = builder.build(project, &tree, *platform).await;
         assert!(!cold.log.contains(WARM), "{}", cold.log);
+        let told = "no warm bundler is kept for this project and platform; one is started";
+        assert!(cold.log.contains(told), "{}", cold.log);
         builder.app().bundlers.settled().await;
     }
     let mut made = Vec::new();
@@ -117,6 +119,7 @@ pub(crate) async fn series(
             let warm = builder.build(project, &tree, *platform).await;
             assert!(warm.log.contains(WARM), "{step}: {}", warm.log);
             assert_eq!(warm.preview.warm, Some(true));
+            assert_eq!(warm.preview.bundler, Some(BundlerOrigin::Kept));
             made.push(Made {
                 step,
                 platform: *platform,
@@ -132,13 +135,18 @@ pub(crate) async fn same_when_cold(builder: Builder, project: ProjectId, made: &
     let level = builder.app().config.builds.sandbox;
     let data = builder.stop_and_keep().await;
     let builder = Builder::resume_at(level, data).await;
+    let mut filled = None;
     for made in made {
         let commit = &made.warm.preview.commit;
         let id = builder.request(project, commit, made.platform).await;
         let cold = builder.success(&id).await;
         assert!(!cold.log.contains(WARM), "{}", cold.log);
+        assert!(cold.log.contains("WARM_BUNDLERS=0"), "{}", cold.log);
+        assert_eq!(cold.preview.bundler, Some(BundlerOrigin::Started));
+        filled = cold.preview.warm;
         assert_same(made, &cold);
     }
+    assert_eq!(filled, Some(true), "the last one finds its caches");
     builder.stop().await;
 }
 
@@ -175,13 +183,9 @@ async fn warm_and_cold_builds_of_an_expo_app_are_the_same() {
     a_mistake_in_the_project_keeps_the_bundler(&builder, project, &tree).await;
     another_configuration_gets_another_bundler(&builder, project, &tree).await;
     a_killed_bundler_costs_no_preview(&builder, project, &tree).await;
-    a_cancelled_build_ends_its_bundler(&builder, project, &tree).await;
+    a_cancelled_build_keeps_its_bundler(&builder, project, &tree).await;
 
-    assert_eq!(
-        builder.app().bundlers.count(),
-        1,
-        "that of the other platform"
-    );
+    assert_eq!(builder.app().bundlers.count(), 2, "one for each platform");
     builder.app().bundlers.forget(project);
     assert_eq!(builder.app().bundlers.count(), 0);
     same_when_cold(builder, project, &made).await;
@@ -217,7 +221,7 @@ async fn a_mistake_in_the_project_keeps_the_bundler(
     assert!(mended.text("main.jsbundle").contains("MENDED"));
 }
 
-/// Never comes to its end while a file says so.
+/// Comes to no end, if a file says so, before another one lies beside its output.
 const METRO_CONFIG: &str = r"
 const fs = require('node:fs');
 const { getDefaultConfig } = require('expo/metro-config');
@@ -225,7 +229,9 @@ const config = getDefaultConfig(__dirname);
 config.serializer.experimentalSerializerHook = (graph) => {
   for (const path of graph.dependencies.keys()) {
     if (path.endsWith('greeting.js') && fs.readFileSync(path, 'utf8').includes('WAIT-HERE')) {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      while (!fs.existsSync(__dirname + '/../out/go-on')) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+      }
     }
   }
 };
@@ -266,7 +272,9 @@ async fn a_killed_bundler_costs_no_preview(builder: &Builder, project: ProjectId
     assert!(builder.app().bundlers.is_ready(ios(project)));
 }
 
-async fn a_cancelled_build_ends_its_bundler(builder: &Builder, project: ProjectId, tree: &Tree) {
+/// Whoever gives way or is cancelled does not cost the next one its bundler, which
+/// comes to the end of what it was at; only what it has made is nobody's.
+async fn a_cancelled_build_keeps_its_bundler(builder: &Builder, project: ProjectId, tree: &Tree) {
     let mut tree = configured(tree);
     add(&mut tree, "src/greeting.js", "globalThis.x = 'WAIT-HERE';");
     let commit = builder.upload(project, &tree).await;
@@ -280,6 +288,18 @@ async fn a_cancelled_build_ends_its_bundler(builder: &Builder, project: ProjectI
         .await;
     assert_eq!(ended.status, PreviewStatus::Cancelled);
     assert!(!builder.app().bundlers.is_ready(ios(project)));
+
+    tree.replace("src/greeting.js", "WAIT-HERE", "WENT-ON");
+    let commit = builder.upload(project, &tree).await;
+    let id = builder.request(project, &commit, Platform::Ios).await;
+    for bundler in fs::read_dir(builder.app().data.bundlers()).expect("bundlers") {
+        let out = bundler.expect("an entry").path().join("out");
+        fs::write(out.join("go-on"), "").expect("written");
+    }
+    let next = builder.success(&id).await;
+    assert!(next.log.contains(WARM), "{}", next.log);
+    assert!(!next.log.contains("does not serve"), "{}", next.log);
+    assert!(next.text("main.jsbundle").contains("WENT-ON"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,23 @@
 //! `hivesync health`: its JSON and its exit codes.
 
-use crate::process::Home;
+use serde_json::json;
+
+use crate::process::{Home, Serving};
 
 #[test]
 fn a_running_server_tells_about_itself() {
     let home = Home::new();
     let server = home.serve();
-    let ran = home.run(&["health", "--json"]);
+    // The worker comes a moment after the server, and until then it is missed.
+    let ran = loop {
+        let ran = home.run(&["health", "--json"]);
+        let missed = ran.stdout.contains("no worker is there yet");
+        assert_eq!(missed, ran.json()["workers"] == json!([]), "{ran:?}");
+        if !missed {
+            break ran;
+        }
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+    };
     let health = ran.json();
     assert_eq!(health["serving"], true);
     assert!(
@@ -55,4 +66,13 @@ fn looking_makes_no_data_folder() {
         "which was looked for: {ran:?}"
     );
     assert!(!home.data().exists());
+}
+
+#[test]
+fn a_server_without_a_worker_says_so_from_the_start() {
+    let home = Home::new();
+    let server = Serving::start(home.command(&["serve", "--no-worker"]));
+    let ran = home.run(&["health"]).expect(1);
+    assert!(ran.stdout.contains("no worker is there yet"), "{ran:?}");
+    server.stop();
 }

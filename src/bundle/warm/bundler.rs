@@ -67,10 +67,29 @@ pub struct Bundler {
     pub facts: Facts,
     /// The commit that its checkout is of.
     pub commit: String,
+    /// The commit that it was last told of: another one while a build has moved
+    /// its checkout on and ended before the order.
+    pub told: String,
     pub bench: Workbench,
     cell: Cell,
     resident: Resident,
     builds: u64,
+    order: Ordered,
+}
+
+/// What has become of its last order.
+enum Ordered {
+    Answered,
+    /// It was given a part of it at most: what follows would be read as the rest.
+    InPart,
+    /// It was given, and the answer is still to come.
+    Given(Pending),
+}
+
+/// What is needed to judge an answer.
+struct Pending {
+    touched: Vec<Touched>,
+    limit: Limit,
 }
 
 /// What a bundler is started with.
@@ -119,28 +138,34 @@ impl Bundler {
         let order = serde_json::to_string(&begin).or_internal("order a warm bundler")?;
         let mut bundler = Self {
             facts: start.facts,
+            told: start.commit.clone(),
             commit: start.commit,
             bench: start.bench,
             cell,
             resident,
             builds: 0,
+            order: Ordered::Answered,
         };
-        let said = bundler.ask(&order, start.limit, start.cancel).await?;
+        let pending = Pending {
+            touched: Vec::new(),
+            limit: *start.limit,
+        };
+        let said = bundler.ask(&order, pending, start.cancel).await?;
         let why = match said.as_deref().map(serde_json::from_str) {
             Some(Ok(Ready { ready: true, .. })) => return Ok(bundler),
             Some(Ok(Ready { why: Some(why), .. })) => driver::reason(&why),
             _ => "the bundler has not come up".to_owned(),
         };
-        bundler.end().await;
+        bundler.end(start.cancel).await;
         Err(NotStarted::Because(why))
     }
 
     /// Builds what lies in its checkout, which `touched` tells from what it
-    /// built before.
+    /// was last told of.
     ///
     /// # Errors
-    /// `CANCELLED`, and `PREVIEW_TIMEOUT` when `limit` is over: it must be
-    /// dropped then.
+    /// `CANCELLED`: it may answer yet, see [`Kept::settle`]. `PREVIEW_TIMEOUT`
+    /// when `limit` is over: it is of no more use then.
     pub async fn build(
         &mut self,
         touched: &[Touched],
@@ -148,14 +173,31 @@ impl Bundler {
         limit: &Limit,
         cancel: &CancellationToken,
     ) -> Result<Outcome> {
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
         self.builds += 1;
-        let out = self.bench.out.join(self.builds.to_string());
+        let out = self.out();
         make_dir(&out)?;
         let order = self.order(&out, touched)?;
+        let pending = Pending {
+            touched: touched.to_vec(),
+            limit: *limit,
+        };
         self.speak_to(Some(log));
-        let said = self.ask(&order, limit, cancel).await;
+        let said = self.ask(&order, pending, cancel).await;
         self.speak_to(None);
-        let Some(said) = said? else {
+        self.judged(said?, touched).await
+    }
+
+    /// Where its last build goes.
+    fn out(&self) -> PathBuf {
+        self.bench.out.join(self.builds.to_string())
+    }
+
+    /// What the answer to the last order, which was about `touched`, comes to.
+    async fn judged(&self, said: Option<String>, touched: &[Touched]) -> Result<Outcome> {
+        let Some(said) = said else {
             return Ok(Outcome::Spent("it has ended by itself".to_owned()));
         };
         let Ok(answer) = serde_json::from_str::<Answer>(&said) else {
@@ -165,7 +207,9 @@ impl Bundler {
             return Ok(Outcome::Spent("it answers something else".to_owned()));
         }
         match answer.end {
-            End::Built { proof } if proof == self.proof(touched).await? => Ok(Outcome::Built(out)),
+            End::Built { proof } if proof == self.proof(touched).await? => {
+                Ok(Outcome::Built(self.out()))
+            }
             End::Built { .. } => Ok(Outcome::Spent(
                 "what it has built is not of this commit".to_owned(),
             )),
@@ -213,25 +257,47 @@ impl Bundler {
     async fn ask(
         &mut self,
         order: &str,
-        limit: &Limit,
+        pending: Pending,
         cancel: &CancellationToken,
     ) -> Result<Option<String>> {
+        let limit = pending.limit;
         self.resident.resume();
-        let resident = &mut self.resident;
+        self.order = Ordered::InPart;
         // It may not read its orders, either.
-        let answered = async {
-            match resident.order(order).await {
-                Ok(()) => resident.answer().await,
-                Err(_) => None,
-            }
-        };
-        let answer = tokio::select! {
-            answer = answered => answer,
+        let ordered = tokio::select! {
+            ordered = self.resident.order(order) => ordered,
             () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
             () = cancel.cancelled() => return Err(cancelled()),
         };
-        self.resident.pause();
+        if ordered.is_err() {
+            return Ok(None);
+        }
+        self.order = Ordered::Given(pending);
+        self.told.clone_from(&self.commit);
+        let answer = tokio::select! {
+            answer = self.resident.answer() => answer,
+            () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
+            () = cancel.cancelled() => return Err(cancelled()),
+        };
+        self.answered();
         Ok(answer)
+    }
+
+    fn answered(&mut self) {
+        self.resident.pause();
+        self.order = Ordered::Answered;
+    }
+
+    /// Waits for the answer that is still to come, and throws it away.
+    async fn hear_out(&mut self, pending: Pending) -> bool {
+        let answer = tokio::select! {
+            answer = self.resident.answer() => answer,
+            () = tokio::time::sleep(pending.limit.left()) => return false,
+        };
+        self.answered();
+        let outcome = self.judged(answer, &pending.touched).await;
+        // One that failed is as good as another: the next build will see.
+        matches!(outcome, Ok(Outcome::Built(_) | Outcome::Failed))
     }
 
     /// Whose log hears what it says. A log is complete only once nobody can
@@ -258,14 +324,42 @@ impl Kept for Bundler {
         self.speak_to(None);
     }
 
+    async fn settle(&mut self) -> bool {
+        let settled = match std::mem::replace(&mut self.order, Ordered::InPart) {
+            Ordered::Answered => {
+                self.order = Ordered::Answered;
+                true
+            }
+            Ordered::InPart => false,
+            Ordered::Given(pending) => self.hear_out(pending).await,
+        };
+        let out = self.out();
+        settled
+            && blocking(move || remove_tree(&out).or_internal("remove what nobody takes"))
+                .await
+                .is_ok()
+    }
+
     /// Kills its process and removes its folder.
-    async fn end(self) {
+    async fn end(self, leaving: &CancellationToken) {
         self.resident.speak_to(None);
         self.resident.end().await;
-        let dir = self.bench.dir().to_owned();
+        remove_folder(self.bench.dir().to_owned(), leaving).await;
+    }
+}
+
+/// Removes the folder of a bundler that has ended, as far as it comes before
+/// `leaving` is cancelled.
+pub async fn remove_folder(dir: PathBuf, leaving: &CancellationToken) {
+    let removing = async {
         let removed = blocking(move || remove_tree(&dir).or_internal("remove a folder")).await;
         if let Err(error) = removed {
             tracing::warn!(error = %error.chain(), "a bundler's folder could not be removed");
         }
+    };
+    tokio::select! {
+        biased;
+        () = leaving.cancelled() => {}
+        () = removing => {}
     }
 }

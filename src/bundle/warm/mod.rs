@@ -22,6 +22,6 @@ mod driver;
 mod pool;
 mod take;
 
-pub use bundler::{Bundler, Facts, NotStarted, Outcome, Start, Touched};
-pub use pool::{Bundlers, Kept, Lease, Place, Pool, Spot};
+pub use bundler::{Bundler, Facts, NotStarted, Outcome, Start, Touched, remove_folder};
+pub use pool::{Absence, Bundlers, Kept, Lease, Place, Pool, Spot};
 pub use take::take;

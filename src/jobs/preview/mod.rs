@@ -119,6 +119,7 @@ fn requeue(preview: &mut Preview) {
     preview.stage = None;
     preview.percent = 0;
     preview.warm = None;
+    preview.bundler = None;
 }
 
 /// What the owner of the preview is told. What is wrong inside the server is

@@ -39,6 +39,7 @@ impl Progress {
                 preview.stage = Some(Stage::Checkout);
                 preview.percent = 0;
                 preview.warm = None;
+                preview.bundler = None;
                 preview.error = None;
                 preview.timed_out = false;
                 preview.started_at = Some(now);

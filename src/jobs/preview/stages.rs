@@ -22,7 +22,7 @@ use crate::bundle::redact::Redactor;
 use crate::bundle::transform::{TransformCache, key_of};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native, static_site, web};
-use crate::domain::preview::{Bundle, SandboxLevel, Stage};
+use crate::domain::preview::{Bundle, BundlerOrigin, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::ephemeral::topic;
 use crate::error::{Code, Context, Error, Result};
@@ -87,23 +87,6 @@ fn ending(error: &Error) -> String {
     }
 }
 
-/// A build was held to the short time because its caches were there. The next
-/// is not: whoever was too slow for once, right after a start perhaps, need not
-/// wait for the operator.
-fn with_another_chance(error: Error, warm: bool) -> Error {
-    if !warm {
-        return error;
-    }
-    let message = format!(
-        "{}; asked for again, it gets the time of a cold build",
-        error.message
-    );
-    Error {
-        message: message.into(),
-        ..error
-    }
-}
-
 pub(super) struct Stages<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) progress: &'a mut Progress,
@@ -129,7 +112,7 @@ impl Stages<'_> {
             Warm::Failed(lease) => Some(lease),
             Warm::Absent => None,
         };
-        let built = Box::pin(self.cold(project, level)).await;
+        let built = Box::pin(self.cold(project, level, suspect.is_some())).await;
         // Whoever is not to blame keeps its place, and whoever is makes room for
         // the next.
         Self::judge(suspect, &built);
@@ -138,7 +121,15 @@ impl Stages<'_> {
         Ok(bundle)
     }
 
-    async fn cold(&mut self, project: Project, level: SandboxLevel) -> Result<(Bundle, Shown)> {
+    /// Without a warm bundler, or after one that could not build. Its time is the
+    /// long one even where caches are filled: what has to be started anew takes as
+    /// long as the machine needs for that.
+    async fn cold(
+        &mut self,
+        project: Project,
+        level: SandboxLevel,
+        retried: bool,
+    ) -> Result<(Bundle, Shown)> {
         let (bench, plan) = self.checkout(&project).await?;
         let transform =
             TransformCache::open(&self.app.data, project.id, &self.app.config.builds.limits)?;
@@ -147,22 +138,28 @@ impl Stages<'_> {
         transform.lend(&mut build).await?;
 
         let key = key_of(&build, &dependencies.digest).await?;
-        self.note_absence(&key).await;
-        let warm = self.is_warm(&build.plan, &transform, &dependencies, &key);
+        if !retried && start::bundles_warm(build.plan.kind, build.plan.platform) {
+            self.note_absence(&key).await;
+        }
+        let (warm, bundler) = if build.plan.kind == ProjectKind::Static {
+            (true, None)
+        } else {
+            let filled = transform.is_warm(build.plan.platform, &key);
+            (dependencies.cached && filled, Some(BundlerOrigin::Started))
+        };
         self.progress
-            .update(|preview| preview.warm = Some(warm))
+            .update(|preview| {
+                preview.warm = Some(warm);
+                preview.bundler = bundler;
+            })
             .await?;
-        build.limit = self.limit(warm, build.plan.kind);
-        let packed = self
+        build.limit = Limit::starting_now(
+            self.app.config.previews.cold_timeout,
+            "PREVIEW_COLD_TIMEOUT_MS",
+        );
+        let (packed, digests) = self
             .bundle_and_package(&build, &transform, &dependencies, &key)
-            .await;
-        let (packed, digests) = packed.map_err(|error| {
-            if error.code != Code::PreviewTimeout {
-                return error;
-            }
-            transform.forget_stamp(build.plan.platform);
-            with_another_chance(error, warm && build.plan.kind != ProjectKind::Static)
-        })?;
+            .await?;
         deps::settled(&build, &self.app.data, &dependencies).await?;
         let bundle = self.upload(&build, packed).await?;
         let preview = self.progress.preview();
@@ -296,29 +293,6 @@ impl Stages<'_> {
         .await
     }
 
-    fn is_warm(
-        &self,
-        plan: &Plan,
-        transform: &TransformCache,
-        dependencies: &Dependencies,
-        key: &str,
-    ) -> bool {
-        let limit = self.app.config.previews.warm_timeout;
-        plan.kind == ProjectKind::Static
-            || (dependencies.cached && transform.is_warm(plan.platform, plan.kind, key, limit))
-    }
-
-    /// The time for bundling and packaging together. A static project has
-    /// nothing to warm: its time goes by its size alone.
-    fn limit(&self, warm: bool, kind: ProjectKind) -> Limit {
-        let previews = &self.app.config.previews;
-        if warm && kind != ProjectKind::Static {
-            Limit::starting_now(previews.warm_timeout, "PREVIEW_MAX_TIMEOUT_MS")
-        } else {
-            Limit::starting_now(previews.cold_timeout, "PREVIEW_COLD_TIMEOUT_MS")
-        }
-    }
-
     async fn bundle_and_package(
         &mut self,
         build: &Build,
@@ -326,7 +300,6 @@ impl Stages<'_> {
         dependencies: &Dependencies,
         key: &str,
     ) -> Result<(Packed, Digests)> {
-        let started = Instant::now();
         let product = self
             .stage(Stage::Bundle, async {
                 let product = bundle(build, dependencies).await;
@@ -337,7 +310,7 @@ impl Stages<'_> {
                 Ok(product)
             })
             .await?;
-        transform.put_stamp(build.plan.platform, key, started.elapsed())?;
+        transform.put_stamp(build.plan.platform, key)?;
         for remark in &product.remarks {
             self.log.note(remark).await;
         }

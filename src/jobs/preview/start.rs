@@ -16,11 +16,13 @@ use crate::bundle::npmrc::Npmrc;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::{Access, Cell};
 use crate::bundle::transform::{TransformCache, key_of};
-use crate::bundle::warm::{Bundler, Facts, Kept, NotStarted, Outcome, Place, Spot, Start};
+use crate::bundle::warm::{
+    Bundler, Facts, Kept, NotStarted, Outcome, Place, Spot, Start, remove_folder,
+};
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
 use crate::domain::project::{Project, ProjectKind};
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Context, Result};
 
 /// What a cold build has shown.
 pub(super) struct Shown {
@@ -109,12 +111,7 @@ async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler, 
     drop(log);
     writer.finish().await;
     if started.is_err() {
-        let removed = blocking(move || {
-            crate::disk::remove_tree(&dir).map_err(|e| {
-                Error::internal("a bundler's folder could not be removed").caused_by(e)
-            })
-        });
-        let _ = removed.await;
+        remove_folder(dir, app.bundlers.closing()).await;
     }
     started
 }
@@ -144,7 +141,7 @@ async fn run(
     match prove(&mut bundler, shown, &build).await {
         Ok(()) => Ok(bundler),
         Err(error) => {
-            bundler.end().await;
+            bundler.end(&build.cancel).await;
             Err(error)
         }
     }
@@ -257,6 +254,7 @@ async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()
 mod tests {
     use super::*;
     use crate::domain::ProjectId;
+    use crate::error::Error;
 
     #[test]
     fn a_project_hears_nothing_of_a_fault_of_the_server() {

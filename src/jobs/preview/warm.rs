@@ -12,11 +12,11 @@ use crate::bundle::deps;
 use crate::bundle::detect::{Plan, detect};
 use crate::bundle::product::Product;
 use crate::bundle::transform::{cache_key, configures};
-use crate::bundle::warm::{Facts, Lease, Outcome, Spot, Touched, take};
+use crate::bundle::warm::{Absence, Facts, Lease, Outcome, Spot, Touched, take};
 use crate::bundle::workbench::{Build, Limit, Stop, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native};
 use crate::disk::remove_tree;
-use crate::domain::preview::{Platform, SandboxLevel, Stage};
+use crate::domain::preview::{BundlerOrigin, Platform, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::error::{Code, Context, Error, Result};
 use crate::git::{Change, Changed};
@@ -70,10 +70,12 @@ impl Stages<'_> {
                     .await;
                 return Ok(Warm::Failed(lease));
             }
+            // The next build may have it: nothing is wrong with it.
             Err(error) if error.code == Code::Cancelled => return Err(error),
             Ok(Err(Obstacle::Because(why))) => why,
             Err(error) => given_up(error),
         };
+        lease.end();
         self.log
             .note(format!(
                 "the warm bundler does not serve ({why}); building without it"
@@ -82,13 +84,23 @@ impl Stages<'_> {
         Ok(Warm::Absent)
     }
 
-    /// Says in a cold build of what `key` stands for why there is no warm
-    /// bundler to do it.
+    /// Says in a build of what `key` stands for why there is no warm bundler to do
+    /// it, and how much time it has instead.
     pub(super) async fn note_absence(&self, key: &str) {
-        if let Some(why) = self.app.bundlers.failure(self.spot(), key) {
-            let note = format!("no warm bundler is kept for this project: {why}");
-            self.log.note(note).await;
-        }
+        let why = match self.app.bundlers.absence(self.spot(), key) {
+            Absence::Off => "no warm bundlers are kept here (WARM_BUNDLERS=0)".to_owned(),
+            Absence::Failed(why) => format!("no warm bundler is kept for this project: {why}"),
+            Absence::Starting => "the project's warm bundler is only just starting".to_owned(),
+            Absence::Busy => "the project's warm bundler works for another build".to_owned(),
+            Absence::None => "no warm bundler is kept for this project and platform; one is \
+                              started after this build, if there is memory for it"
+                .to_owned(),
+        };
+        let seconds = self.app.config.previews.cold_timeout.as_secs_f64();
+        let note = format!(
+            "{why}; this build has the time of a cold one, {seconds:.0} s (PREVIEW_COLD_TIMEOUT_MS)"
+        );
+        self.log.note(note).await;
     }
 
     fn spot(&self) -> Spot {
@@ -113,7 +125,10 @@ impl Stages<'_> {
             return Ok(Err(why));
         }
         self.progress
-            .update(|preview| preview.warm = Some(true))
+            .update(|preview| {
+                preview.warm = Some(true);
+                preview.bundler = Some(BundlerOrigin::Kept);
+            })
             .await?;
         let build = self.warm_build(plan, level).await?;
         let product = self.bundle_warm(lease, &build, &touched).await?;
@@ -134,7 +149,7 @@ impl Stages<'_> {
         self.stage(Stage::Checkout, async move {
             log.note(format!("commit {}", preview.commit)).await;
             let tree = lease.bench.project.clone();
-            let (id, from, to) = (preview.project_id, lease.commit.clone(), &preview.commit);
+            let (id, from, to) = (preview.project_id, lease.told.clone(), &preview.commit);
             let Some(changed) = app.repos.changes(id, &from, to).await? else {
                 return Ok(obstacle(
                     "it was started for a commit that differs too much",
@@ -144,7 +159,8 @@ impl Stages<'_> {
                 return Ok(obstacle(format!("{} has changed", path.display())));
             }
             let index = lease.bench.file(INDEX);
-            if !app.repos.update(id, &from, to, &tree, &index).await? {
+            let lies = lease.commit.clone();
+            if !app.repos.update(id, &lies, to, &tree, &index).await? {
                 return Ok(obstacle("its checkout is not as it was left"));
             }
             lease.commit.clone_from(to);
@@ -241,13 +257,14 @@ impl Stages<'_> {
     }
 
     /// What becomes of a bundler that could not build, once a cold build of the
-    /// same commit has ended: it was right if that could not, either.
+    /// same commit has ended: it was right if that could not, either. Of one that
+    /// was cancelled nobody knows, and a later build will tell.
     pub(super) fn judge<T>(suspect: Option<Lease>, cold: &Result<T>) {
-        let agrees = |error: &Error| error.code == Code::PreviewBuildFailed;
-        if let Some(lease) = suspect
-            && cold.as_ref().is_err_and(agrees)
-        {
-            lease.keep();
+        let Some(lease) = suspect else { return };
+        match cold.as_ref().map_err(|error| error.code) {
+            Err(Code::PreviewBuildFailed) => lease.keep(),
+            Err(Code::Cancelled) => drop(lease),
+            _ => lease.end(),
         }
     }
 }

@@ -88,6 +88,7 @@ pub async fn retry(app: &App, actor: &Actor, id: &JobId) -> Result<Preview> {
     preview.stage = None;
     preview.percent = 0;
     preview.warm = None;
+    preview.bundler = None;
     preview.sandbox = None;
     preview.timed_out = false;
     preview.error = None;

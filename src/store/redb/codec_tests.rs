@@ -4,7 +4,8 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::domain::job::{JobFailure, JobState, Lease, Priority, Queue};
 use crate::domain::preview::{
-    BuildError, Bundle, Bytecode, Platform, Preview, PreviewStatus, SandboxLevel, Stage, TokenFacts,
+    BuildError, Bundle, BundlerOrigin, Bytecode, Platform, Preview, PreviewStatus, SandboxLevel,
+    Stage, TokenFacts,
 };
 use crate::domain::project::{MemberRole, ProjectConfig, ProjectKind, SealedCredential, Source};
 use crate::domain::user::{LinkPurpose, Role, Scope};
@@ -104,6 +105,7 @@ fn preview() -> Revised<Preview> {
             created_at: TIME,
             started_at: Some(TIME),
             completed_at: None,
+            bundler: Some(BundlerOrigin::Started),
         },
     }
 }
@@ -226,17 +228,20 @@ fn every_record_has_its_golden_bytes() {
     assert_eq!(lines, include_str!("golden.txt"), "renewed:\n{lines}");
 }
 
-/// A preview as version 1 wrote it, before bundles had bytecode.
-const PREVIEW_V1: &str = "81fc701101001e6a6f625f3030303030303030303030303030303030303030303030303031fb58020e046d61696e01046d61696e286161616161616161616161616161616161616161616161616161616161616161616161616161616102036b6579fdf6d0ca9f17030000fdf6d0ca9f1703000001070104500101010201010943414e43454c4c45440963616e63656c6c6564011b70726576696577732f3330302f6a6f622f62756e646c652e7a6970fc15cd5b07406262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626262626201fdf6d0ca9f1703000014fdf6d0ca9f1703000001fdf6d0ca9f17030000001da5a651";
-
+/// The lines of version 1, before bundles had bytecode, and of version 2, before
+/// builds told where their bundler came from.
 #[test]
-fn a_preview_of_version_1_is_read() {
-    let bytes = data_encoding::HEXLOWER
-        .decode(PREVIEW_V1.as_bytes())
-        .unwrap();
+fn previews_of_earlier_versions_are_read() {
     let mut expected = preview();
-    expected.value.bundle.as_mut().unwrap().bytecode = None;
-    assert_eq!(decode::<Revised<Preview>>(&bytes).unwrap(), expected);
+    expected.value.bundler = None;
+    let lines = include_str!("golden_before.txt").lines().rev();
+    for (hex, version) in lines.zip([2, 1]) {
+        let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+        if version == 1 {
+            expected.value.bundle.as_mut().unwrap().bytecode = None;
+        }
+        assert_eq!(decode::<Revised<Preview>>(&bytes).unwrap(), expected);
+    }
 }
 
 /// Their numbers stand in keys and records alike.

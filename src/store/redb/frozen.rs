@@ -69,7 +69,33 @@ impl Stored for Revised<PreviewV1> {
     }
 }
 
-impl Stored for Revised<Preview> {
+/// Before builds told where their bundler came from.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PreviewV2 {
+    id: JobId,
+    project_id: ProjectId,
+    requested_by: UserId,
+    git_ref: String,
+    branch: Option<String>,
+    commit: String,
+    platform: Platform,
+    build_key: String,
+    token: TokenFacts,
+    status: PreviewStatus,
+    stage: Option<Stage>,
+    percent: u8,
+    warm: Option<bool>,
+    sandbox: Option<SandboxLevel>,
+    timed_out: bool,
+    error: Option<BuildError>,
+    bundle: Option<Bundle>,
+    estimated_seconds: u32,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+}
+
+impl Stored for Revised<PreviewV2> {
     const NAME: &'static str = "preview";
     const VERSION: u8 = 2;
     type Previous = Revised<PreviewV1>;
@@ -78,7 +104,7 @@ impl Stored for Revised<Preview> {
         let old = previous.value;
         Self {
             revision: previous.revision,
-            value: Preview {
+            value: PreviewV2 {
                 id: old.id,
                 project_id: old.project_id,
                 requested_by: old.requested_by,
@@ -100,6 +126,43 @@ impl Stored for Revised<Preview> {
                 created_at: old.created_at,
                 started_at: old.started_at,
                 completed_at: old.completed_at,
+            },
+        }
+    }
+}
+
+impl Stored for Revised<Preview> {
+    const NAME: &'static str = "preview";
+    const VERSION: u8 = 3;
+    type Previous = Revised<PreviewV2>;
+
+    fn upgrade(previous: Revised<PreviewV2>) -> Self {
+        let old = previous.value;
+        Self {
+            revision: previous.revision,
+            value: Preview {
+                id: old.id,
+                project_id: old.project_id,
+                requested_by: old.requested_by,
+                git_ref: old.git_ref,
+                branch: old.branch,
+                commit: old.commit,
+                platform: old.platform,
+                build_key: old.build_key,
+                token: old.token,
+                status: old.status,
+                stage: old.stage,
+                percent: old.percent,
+                warm: old.warm,
+                sandbox: old.sandbox,
+                timed_out: old.timed_out,
+                error: old.error,
+                bundle: old.bundle,
+                estimated_seconds: old.estimated_seconds,
+                created_at: old.created_at,
+                started_at: old.started_at,
+                completed_at: old.completed_at,
+                bundler: None,
             },
         }
     }

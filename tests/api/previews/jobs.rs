@@ -30,7 +30,7 @@ async fn a_preview_tells_how_it_stands() {
         queued,
         json!({"job_id": accepted["job_id"], "project_id": world.project, "status": "queued",
                "stage": null, "progress": 0.0, "eta_seconds": estimate, "commit": commit,
-               "platform": "ios", "size": null, "bytecode": null, "warm": null, "sandbox": null,
+               "platform": "ios", "size": null, "bytecode": null, "warm": null, "bundler": null, "sandbox": null,
                "created_at": created, "started_at": null, "completed_at": null, "error": null})
     );
 

@@ -2,12 +2,14 @@
 //! Both find their way back however the build or the start ends.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use super::{Kept, Pool, Spot};
 use crate::bundle::warm::bundler::Bundler;
 
-/// A bundler that works for one build. Dropped without [`Lease::keep`], it is
-/// ended: whoever did not come to the end of a build has left it half done.
+/// A bundler that works for one build. Dropped, because the build was cancelled
+/// or gave way, it comes to the end of what it was ordered by itself and then
+/// waits for the next build ([`Kept::settle`]).
 pub struct Lease<B: Kept = Bundler> {
     pool: Pool<B>,
     spot: Spot,
@@ -33,6 +35,15 @@ impl<B: Kept> Lease<B> {
             }
         }
     }
+
+    /// Ends it: it is of no more use.
+    pub fn end(mut self) {
+        if let Some(bundler) = self.bundler.take() {
+            bundler.hush();
+            self.pool.inner.end(*bundler);
+            self.pool.inner.clear(self.spot);
+        }
+    }
 }
 
 impl<B: Kept> Deref for Lease<B> {
@@ -55,9 +66,28 @@ impl<B: Kept> Drop for Lease<B> {
     fn drop(&mut self) {
         if let Some(bundler) = self.bundler.take() {
             bundler.hush();
-            self.pool.inner.end(*bundler);
-            self.pool.inner.clear(self.spot);
+            self.pool.settle(self.spot, bundler);
         }
+    }
+}
+
+impl<B: Kept> Pool<B> {
+    /// Lets a bundler that was left in the middle of a build come to its end. Its
+    /// spot is taken meanwhile: whoever comes next waits for it.
+    fn settle(&self, spot: Spot, mut bundler: Box<B>) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move {
+            let settled = tokio::select! {
+                settled = bundler.settle() => settled,
+                () = inner.closing.cancelled() => false,
+            };
+            if settled {
+                inner.put(spot, bundler);
+            } else {
+                inner.clear(spot);
+                bundler.end(&inner.closing).await;
+            }
+        });
     }
 }
 

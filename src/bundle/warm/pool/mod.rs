@@ -1,6 +1,7 @@
 //! The warm bundlers of this process: at most so many, none larger than
 //! allowed, each given up when nobody has needed it for a while.
 
+mod absence;
 mod failures;
 mod lease;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use absence::Absence;
 use failures::Failures;
 pub use lease::{Lease, Place};
 
@@ -53,9 +55,15 @@ pub trait Kept: Send + Sized + 'static {
     /// What it says is heard by nobody from here on.
     fn hush(&self);
 
-    /// Ends it and removes what it has made. The first poll is not waited for:
-    /// what holds memory should go at once.
-    fn end(self) -> impl Future<Output = ()> + Send;
+    /// Brings it to rest after a build that was left in the middle, within the
+    /// time that the build had; what it comes to is nobody's. Says whether the
+    /// next build may have it.
+    fn settle(&mut self) -> impl Future<Output = bool> + Send;
+
+    /// Ends it and removes what it has made; of that, what is there still when
+    /// `leaving` is cancelled stays for the next start. The first poll is not
+    /// waited for: what holds memory should go at once.
+    fn end(self, leaving: &CancellationToken) -> impl Future<Output = ()> + Send;
 }
 
 pub type Bundlers = Pool<Bundler>;
@@ -95,7 +103,8 @@ enum Slot<B> {
     Starting,
     Idle(Box<B>, Instant),
     Busy,
-    /// Taken or starting, and no longer wanted.
+    /// Taken, starting or coming to the end of what nobody waits for, and no
+    /// longer wanted.
     Doomed,
 }
 
@@ -194,16 +203,6 @@ impl<B: Kept> Pool<B> {
         matches!(self.inner.table().slots.get(&spot), Some(Slot::Idle(..)))
     }
 
-    /// Why there is no bundler of `spot`, as far as one for `key` was tried.
-    #[must_use]
-    pub fn failure(&self, spot: Spot, key: &str) -> Option<String> {
-        let table = self.inner.table();
-        if table.slots.contains_key(&spot) {
-            return None;
-        }
-        table.failures.why(spot, key).map(str::to_owned)
-    }
-
     /// How many there are, those starting included.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -278,7 +277,8 @@ impl<B: Kept> Pool<B> {
         }
     }
 
-    /// Ends all of them, for good.
+    /// Ends all of them, for good. Their folders, which hold a project's
+    /// dependencies, stay for the next start: no stop is to wait for those.
     pub async fn close(&self) {
         self.inner.closing.cancel();
         {
@@ -311,7 +311,8 @@ impl<B: Kept> Inner<B> {
 
     /// Its process dies now, its folder a little later.
     fn end(&self, bundler: B) {
-        self.tasks.spawn(bundler.end());
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move { bundler.end(&closing).await });
     }
 
     /// Puts `bundler` in its place, unless it is no longer wanted; says whether

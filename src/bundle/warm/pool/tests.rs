@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::watch;
+
 use super::failures::TRY_AGAIN;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
@@ -11,11 +13,25 @@ const IDLE: Duration = Duration::from_mins(1);
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// What the test sees of one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Seen {
     memory: Arc<AtomicU64>,
     awake: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
+    /// How a build that it was left in the middle of comes out; `None` as long as
+    /// it does not answer.
+    settles: Arc<watch::Sender<Option<bool>>>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            memory: Arc::default(),
+            awake: Arc::default(),
+            ended: Arc::default(),
+            settles: Arc::new(watch::Sender::new(None)),
+        }
+    }
 }
 
 impl Seen {
@@ -39,7 +55,13 @@ impl Kept for Seen {
 
     fn hush(&self) {}
 
-    async fn end(self) {
+    async fn settle(&mut self) -> bool {
+        let mut settles = self.settles.subscribe();
+        let settled = settles.wait_for(Option::is_some).await;
+        settled.expect("we hold the sender").unwrap_or_default()
+    }
+
+    async fn end(self, _: &CancellationToken) {
         self.ended.store(true, Ordering::SeqCst);
     }
 }
@@ -98,8 +120,9 @@ async fn one_that_could_not_be_made_is_tried_again_ever_seldomer() {
     for _ in 0..9 {
         let place = pool.place(spot(1), "key").expect("its time has come");
         place.fail("killed".to_owned());
-        assert_eq!(pool.failure(spot(1), "key").as_deref(), Some("killed"));
-        assert_eq!(pool.failure(spot(1), "another key"), None);
+        let failed = Absence::Failed("killed".to_owned());
+        assert_eq!(pool.absence(spot(1), "key"), failed);
+        assert_eq!(pool.absence(spot(1), "another key"), Absence::None);
         let mut minutes = 0;
         while pool.place(spot(1), "key").is_none() {
             clock.advance(TRY_AGAIN);
@@ -113,7 +136,7 @@ async fn one_that_could_not_be_made_is_tried_again_ever_seldomer() {
     let lease = pool.take(spot(1)).await.expect("it is there");
     lease.keep();
     pool.look(Instant::now() + IDLE);
-    assert_eq!(pool.failure(spot(1), "key"), None);
+    assert_eq!(pool.absence(spot(1), "key"), Absence::None);
     pool.place(spot(1), "key")
         .unwrap()
         .fail("killed".to_owned());
@@ -128,7 +151,9 @@ async fn one_that_comes_up_too_large_is_tried_ever_seldomer() {
     let pool = pool_by(1, &clock);
     let seen = fill_with(&pool, 1, MEMORY + 1);
     assert_eq!(pool.count(), 0);
-    let why = pool.failure(spot(1), "key").expect("a reason");
+    let Absence::Failed(why) = pool.absence(spot(1), "key") else {
+        panic!("a reason");
+    };
     assert!(why.contains("1 MB (WARM_BUNDLER_MEMORY_MB)"), "{why}");
     assert!(pool.place(spot(1), "key").is_none());
     clock.advance(TRY_AGAIN);
@@ -149,6 +174,21 @@ async fn one_that_comes_up_too_large_is_tried_ever_seldomer() {
     assert!(pool.place(spot(1), "key").is_none(), "and again");
     pool.close().await;
     assert!(seen.has_ended() && grown.has_ended() && swollen.has_ended());
+}
+
+#[tokio::test]
+async fn a_build_without_one_hears_why() {
+    assert_eq!(pool(0).absence(spot(1), "key"), Absence::Off);
+    let pool = pool(1);
+    assert_eq!(pool.absence(spot(1), "key"), Absence::None);
+    let place = pool.place(spot(1), "key").expect("a place");
+    assert_eq!(pool.absence(spot(1), "key"), Absence::Starting);
+    place.fill(Seen::default());
+    let lease = pool.take(spot(1)).await.expect("it is there");
+    assert_eq!(pool.absence(spot(1), "key"), Absence::Busy);
+    lease.end();
+    assert_eq!(pool.absence(spot(1), "key"), Absence::None);
+    pool.close().await;
 }
 
 #[tokio::test]
@@ -244,9 +284,39 @@ async fn whoever_comes_second_waits_for_the_first() {
     let second = second.await.expect("it was kept");
     let mut third = Box::pin(pool.take(spot(1)));
     assert!(futures::poll!(&mut third).is_pending());
-    // It was left in the middle of a build: nobody gets it any more.
-    drop(second);
+    // It is of no more use: nobody gets it.
+    second.end();
     assert!(third.await.is_none());
+    pool.close().await;
+    assert!(seen.has_ended());
+}
+
+#[tokio::test]
+async fn one_that_was_left_in_the_middle_comes_back_once_it_has_answered() {
+    let pool = pool(1);
+    let seen = fill(&pool, 1);
+    drop(pool.take(spot(1)).await.expect("it is there"));
+    let mut next = Box::pin(pool.take(spot(1)));
+    assert!(futures::poll!(&mut next).is_pending());
+    assert!(pool.place(spot(1), "key").is_none(), "nor a second one");
+    seen.settles.send_replace(Some(true));
+    let next = next.await.expect("the same");
+    assert!(!seen.has_ended());
+
+    // One that does not come to an end in its time goes.
+    seen.settles.send_replace(Some(false));
+    drop(next);
+    assert!(pool.take(spot(1)).await.is_none());
+    assert_eq!(pool.count(), 0);
+    pool.close().await;
+    assert!(seen.has_ended());
+}
+
+#[tokio::test]
+async fn the_stop_waits_for_no_answer() {
+    let pool = pool(1);
+    let seen = fill(&pool, 1);
+    drop(pool.take(spot(1)).await.expect("it is there"));
     pool.close().await;
     assert!(seen.has_ended());
 }

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::clock::Timestamp;
 use crate::domain::preview::{
-    BuildError, Bytecode, Platform, Preview, PreviewStatus, SandboxLevel, Stage,
+    BuildError, BundlerOrigin, Bytecode, Platform, Preview, PreviewStatus, SandboxLevel, Stage,
 };
 use crate::domain::{JobId, ProjectId};
 use crate::http::AppState;
@@ -58,6 +58,9 @@ pub struct PreviewDto {
     pub bytecode: Option<Bytecode>,
     /// Whether the build found its caches; null until that is known.
     pub warm: Option<bool>,
+    /// `kept`: by the project's warm bundler; `started`: a bundler was started for
+    /// the build. Null until that is known, and where nothing is bundled.
+    pub bundler: Option<BundlerOrigin>,
     /// How the build was walled off; null until it runs.
     pub sandbox: Option<SandboxLevel>,
     #[schema(value_type = String, format = DateTime)]
@@ -89,6 +92,7 @@ impl PreviewDto {
             size,
             bytecode: bytecode.flatten(),
             warm: preview.warm,
+            bundler: preview.bundler,
             sandbox: preview.sandbox,
             created_at: preview.created_at,
             started_at: preview.started_at,
