@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::deps::package_dir;
+use super::deps::{View, package_dir};
 use super::product::{Asset, DIST, MAIN, MOST_FILES, Product, is_portable};
 use super::sandbox::Output;
 use super::tree;
@@ -55,7 +55,7 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .arg("--output-dir")
         .arg(build.cell.inside(&out))
         .env("NODE_ENV", "production");
-    if build.plan.platform != Platform::Web && sdk(&build.plan.tree, &expo) >= PLAIN_SINCE {
+    if build.plan.platform != Platform::Web && sdk(&build.view, &expo) >= PLAIN_SINCE {
         command = command.arg("--no-bytecode");
     }
     build.run_bundler(&command).await?;
@@ -85,7 +85,7 @@ pub fn product(
 }
 
 fn installed(build: &Build) -> Result<PathBuf> {
-    package_dir(&build.plan.tree, &build.plan.root, "expo").ok_or_else(|| {
+    package_dir(build, "expo").ok_or_else(|| {
         Error::new(
             Code::MissingDependencies,
             "the `expo` package is not among the installed dependencies: add it to package.json, \
@@ -111,8 +111,8 @@ pub async fn public_config(build: &Build) -> Option<Value> {
     serde_json::from_str(json).ok().filter(Value::is_object)
 }
 
-fn sdk(root: &Path, expo: &Path) -> u32 {
-    tree::read(root, &expo.join("package.json"))
+fn sdk(view: &View, expo: &Path) -> u32 {
+    view.read(&expo.join("package.json"))
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
         .and_then(|json| {
             json.get("version")?

@@ -14,7 +14,7 @@ use ring::digest::{Context as Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::detect::{CONFIG_FILE, Plan};
-use super::sandbox::Cell;
+use super::sandbox::{Access, Cell};
 use super::tree;
 use super::workbench::{Workbench, make_dir};
 use crate::domain::preview::Platform;
@@ -53,7 +53,7 @@ impl TransformCache {
     pub fn lend(&self, bench: &Workbench, cell: &mut Cell) -> Result<()> {
         let place = bench.tmp.join("metro-cache");
         make_dir(&place)?;
-        cell.graft(&self.dir.join("metro"), &place)
+        cell.graft(&self.dir.join("metro"), &place, Access::ReadWrite)
             .or_internal("lend the transform cache")?;
         for map in file_maps(&self.dir.join("file-maps")) {
             if let Some(name) = map.file_name() {

@@ -1,24 +1,58 @@
-//! Links in the way of a cell's folders.
+//! Links and other folders in the way of a cell's folders.
 //!
-//! A cell shows folders that lie inside of others which the build may write:
+//! A cell shows folders at places inside of others which the build may write:
 //! `node_modules` in the checkout, and places to write in there. Whatever wall
 //! stands around a command goes by paths. A command that came before may have
-//! put a link in the place of such a folder, or of one above it; then the path
-//! means another place to us than it did when it was laid down.
+//! put something else in such a place, or have moved a folder above it, mounts
+//! and all; then the path means another place to us than it did when it was
+//! laid down, and what it meant lies open elsewhere.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::cell::{Access, Mount};
+use super::mounts::{Access, Mount};
 
-/// A folder of the cell that has become the way to another place.
+/// A folder of the cell that is not what it was.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "an earlier command of the build has put a link in the place of {}, or of a folder above it: \
+    "an earlier command of the build has put {what} in the place of {}, or of a folder above it: \
      a build must leave the folders of its dependencies where they are",
-    .0.display()
+    .place.display()
 )]
-pub struct Diverted(PathBuf);
+pub struct Diverted {
+    place: PathBuf,
+    what: &'static str,
+}
+
+/// A folder or file as it was when the cell was made.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    /// Device and inode; `None` where another one may take its place.
+    was: Option<(u64, u64)>,
+}
+
+impl Place {
+    /// `stays`: no honest build puts another folder there.
+    pub(super) fn of(path: PathBuf, stays: bool) -> Self {
+        let was = stays.then(|| identity(&path)).flatten();
+        Self { path, was }
+    }
+
+    /// So is what is gone: a build may remove its folders.
+    fn is_as_it_was(&self) -> bool {
+        match (self.was, identity(&self.path)) {
+            (Some(was), Some(is)) => was == is,
+            (None, _) | (_, None) => true,
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let meta = path.symlink_metadata().ok()?;
+    Some((meta.dev(), meta.ino()))
+}
 
 impl Diverted {
     /// Whether it is the build itself that stands in its next command's way.
@@ -34,14 +68,20 @@ impl Diverted {
 /// # Errors
 /// [`Diverted`].
 pub(super) fn look(mounts: &[Mount]) -> io::Result<()> {
-    for mount in mounts {
-        let Some(outermost) = writable_above(mounts, &mount.host) else {
+    for place in mounts.iter().flat_map(|mount| &mount.places) {
+        let Some(outermost) = writable_above(mounts, &place.path) else {
             continue;
         };
         let within = outermost.canonicalize()?;
-        if !real(&mount.host).is_some_and(|real| real.starts_with(within)) {
-            return Err(io::Error::other(Diverted(mount.host.clone())));
-        }
+        let what = if !real(&place.path).is_some_and(|real| real.starts_with(within)) {
+            "a link"
+        } else if !place.is_as_it_was() {
+            "another folder"
+        } else {
+            continue;
+        };
+        let place = place.path.clone();
+        return Err(io::Error::other(Diverted { place, what }));
     }
     Ok(())
 }
@@ -76,11 +116,7 @@ mod tests {
     use super::*;
 
     fn mount(host: &Path, access: Access) -> Mount {
-        Mount {
-            host: host.to_owned(),
-            guest: host.to_owned(),
-            access,
-        }
+        Mount::new(host, host, access).at(None, access == Access::ReadOnly)
     }
 
     #[test]
@@ -106,7 +142,7 @@ mod tests {
 
         fs::remove_file(&app).expect("removed");
         symlink("moved", &app).expect("a link");
-        look(&mounts).expect("it stays inside");
+        look(&mounts).expect("it stays inside, and is the same");
 
         fs::remove_dir(&scratch).expect("removed");
         look(&mounts).expect("gone, not diverted");
@@ -115,6 +151,28 @@ mod tests {
             look(&mounts).expect_err("it leads out");
             fs::remove_file(&scratch).expect("removed");
         }
+    }
+
+    #[test]
+    fn another_folder_in_the_place_of_one_that_stays_is_found() {
+        let data = tempfile::tempdir().expect("a folder");
+        let app = data.path().join("app");
+        let (modules, scratch) = (app.join("node_modules"), app.join("node_modules/.vite"));
+        fs::create_dir_all(&scratch).expect("made");
+        let mounts = [
+            mount(data.path(), Access::ReadWrite),
+            mount(&modules, Access::ReadOnly),
+            mount(&scratch, Access::ReadWrite),
+        ];
+        fs::rename(&scratch, modules.join("moved")).expect("moved");
+        fs::create_dir(&scratch).expect("made");
+        look(&mounts).expect("a tool may make its own folder anew");
+
+        fs::rename(&app, data.path().join("moved")).expect("moved");
+        look(&mounts).expect("gone, and nothing in its place");
+        fs::create_dir_all(&scratch).expect("made");
+        let error = look(&mounts).expect_err("it is another one");
+        assert!(error.to_string().contains("another folder"), "{error}");
     }
 
     #[test]
