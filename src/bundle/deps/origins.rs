@@ -1,16 +1,17 @@
-//! Whether all dependencies are packages of registries. What comes from
-//! elsewhere may bring code that runs while installing, whatever managers are
-//! told about scripts: npm and Yarn prepare packages from git with their own
-//! configuration, Yarn's `exec:` makes a package with a script, and a tarball of
-//! the project's can hold a lockfile of its own.
+//! Whether all dependencies of an npm project are packages of registries that
+//! the lockfile knows by their digests. What comes from elsewhere may bring code
+//! that runs while installing, whatever npm is told about scripts: it prepares
+//! packages from git with their own configuration, and a tarball of the project's
+//! can hold a lockfile of its own.
 //!
 //! What is not known to be a registry's counts as from elsewhere: the project
-//! then has its dependencies to itself, which costs it time alone.
+//! then has its dependencies to itself, which costs it time alone. So have those
+//! of other managers, whatever their lockfiles say.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::digest::manifest_folders;
-use super::manager::{Install, Manager};
+use super::manager::Install;
 use crate::bundle::detect::{Manifest, Plan};
 use crate::bundle::tree;
 
@@ -30,9 +31,6 @@ const GIT: [&str; 12] = [
     "bitbucket.org",
     ".git#",
 ];
-
-/// How a lockfile that is no JSON names what the project brings along.
-const LOCAL: [&str; 5] = ["@file:", "@link:", "@portal:", "@exec:", "@."];
 
 /// The maps of names to specifiers in npm's lockfile.
 const MAPS: [&str; 5] = [
@@ -62,18 +60,7 @@ pub(super) fn any_is_foreign(plan: &Plan, install: &Install) -> bool {
     let Some(bytes) = tree::read(&plan.tree, lockfile) else {
         return true;
     };
-    let json = || serde_json::from_slice(&bytes).map_or(true, |json| json_is_foreign(&json, ""));
-    let lines = |is: fn(&str) -> bool| {
-        std::str::from_utf8(&bytes).map_or(true, |text| text_is_foreign(text, is))
-    };
-    any_manifest()
-        || match install.manager {
-            Manager::Npm => json(),
-            Manager::Pnpm => lines(pnpm_line_is_foreign),
-            Manager::YarnClassic => lines(classic_line_is_foreign),
-            Manager::YarnBerry => lines(berry_line_is_foreign),
-            Manager::Bun => lines(bun_line_is_foreign),
-        }
+    any_manifest() || serde_json::from_slice(&bytes).map_or(true, |json| json_is_foreign(&json, ""))
 }
 
 /// Ranges and tags have neither of these signs; what names a package under
@@ -97,6 +84,7 @@ fn names_git(text: &str) -> bool {
 /// Whether an npm lockfile's value, found under the key `under`, names one.
 fn json_is_foreign(value: &Value, under: &str) -> bool {
     match value {
+        Value::Object(fields) if is_unverified(fields, under) => true,
         Value::Object(fields) => fields.iter().any(|(key, field)| match field {
             Value::String(text) if key == "resolved" => {
                 // A link names a folder of the tree.
@@ -117,63 +105,14 @@ fn json_is_foreign(value: &Value, under: &str) -> bool {
     }
 }
 
-/// A backslash can write any word in another way, and what is no text cannot be
-/// read.
-fn text_is_foreign(text: &str, line_is: fn(&str) -> bool) -> bool {
-    text.contains(['\\', '\0'])
-        || LOCAL.iter().any(|part| text.contains(part))
-        || text.lines().map(str::trim).any(|line| {
-            // Reasons mostly have an address.
-            line_is(line) || (names_git(line) && !line.starts_with("deprecated:"))
-        })
-}
-
-/// `resolved "https://…"`.
-fn classic_line_is_foreign(line: &str) -> bool {
-    let at_a_server = ["https://", "http://"]
-        .iter()
-        .any(|scheme| line.starts_with(&format!("resolved \"{scheme}")));
-    line.contains("resolved") && !at_a_server
-}
-
-/// `resolution: {integrity: sha512-…}`, perhaps with the address of a tarball.
-fn pnpm_line_is_foreign(line: &str) -> bool {
-    // A setting of every lockfile of version 9, whose name has the word.
-    if [
-        "excludeLinksFromLockfile: false",
-        "excludeLinksFromLockfile: true",
-    ]
-    .contains(&line)
-    {
-        return false;
-    }
-    if !line.contains("resolution") {
-        // Of the other words in a lockfile these alone say where from.
-        return line.contains("file:") || line.contains("type: git");
-    }
-    let fields = line
-        .strip_prefix("resolution: {")
-        .and_then(|rest| rest.strip_suffix('}'));
-    let known = |field: &str| {
-        let field = field.trim();
-        field.starts_with("integrity: sha") || field.starts_with("tarball: https://")
-    };
-    !fields.is_some_and(|fields| fields.split(',').all(known))
-}
-
-/// `resolution: "name@npm:1.0.0"`, a workspace's, or one with a patch of Yarn's.
-fn berry_line_is_foreign(line: &str) -> bool {
-    if line.contains("@patch:") && !line.contains("builtin<") {
-        return true;
-    }
-    let resolution = line.contains("resolution") && !line.starts_with("resolution: \"");
-    let known = ["@npm:", "@workspace:", "@patch:", "@virtual:"];
-    resolution
-        || (line.starts_with("resolution: \"") && !known.iter().any(|part| line.contains(part)))
-}
-
-/// `"name": ["name@1.0.0", "", {}, "sha512-…"]`; a package by its address has
-/// that in the place of the version.
-fn bun_line_is_foreign(line: &str) -> bool {
-    line.contains("@http:") || line.contains("@https:") || line.contains("file:")
+/// Whether it is a package that is fetched and then taken as it comes: without a
+/// digest to go by, npm believes what its cache has noted of an address.
+fn is_unverified(fields: &Map<String, Value>, under: &str) -> bool {
+    let is = |key: &str| fields.get(key) == Some(&Value::Bool(true));
+    let fetched = fields.contains_key("resolved") || under.contains("node_modules/");
+    let digest = fields.get("integrity").and_then(Value::as_str);
+    fetched
+        && !is("link")
+        && !is("inBundle")
+        && !digest.is_some_and(|digest| digest.starts_with("sha"))
 }

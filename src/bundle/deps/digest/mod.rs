@@ -93,28 +93,6 @@ const HARMLESS_NPMRC: [&str; 13] = [
     "strict-peer-dependencies",
 ];
 
-/// The same for a `pnpm-workspace.yaml`.
-const HARMLESS_WORKSPACE: [&str; 18] = [
-    "autoInstallPeers",
-    "catalog",
-    "catalogs",
-    "engineStrict",
-    "ignoredBuiltDependencies",
-    "linkWorkspacePackages",
-    "minimumReleaseAge",
-    "neverBuiltDependencies",
-    "nodeLinker",
-    "onlyBuiltDependencies",
-    "overrides",
-    "packages",
-    "peerDependencyRules",
-    "publicHoistPattern",
-    "saveExact",
-    "sharedWorkspaceLockfile",
-    "shamefullyHoist",
-    "strictPeerDependencies",
-];
-
 /// What of the toolchain goes into the digest.
 pub(super) struct Toolset<'a> {
     pub(super) node_version: &'a str,
@@ -139,7 +117,7 @@ pub(super) fn key(
     project: ProjectId,
     toolset: &Toolset<'_>,
 ) -> Result<Key> {
-    let owner = runs_project_code(plan, install).then_some(project);
+    let owner = is_the_projects_own(plan, install).then_some(project);
     let mut digest = Parts(Digest::new(&SHA256));
     for text in [
         FORMAT,
@@ -189,10 +167,14 @@ pub(super) fn key(
     })
 }
 
-/// Whether installing runs code of the project, or asks other registries than
-/// the operator's. Then the result is the project's own.
-fn runs_project_code(plan: &Plan, install: &Install) -> bool {
+/// Whether nobody else may have what is installed: where installing runs code of
+/// the project or asks other registries than the operator's, and wherever the
+/// manager takes its downloads on trust. There what one project has led it to
+/// download would be in what others get, and a lockfile, a manifest or a setting
+/// that means more than we know of is enough for that.
+fn is_the_projects_own(plan: &Plan, install: &Install) -> bool {
     plan.install_scripts
+        || !install.manager.verifies_downloads()
         || up_to_the_top(plan, install).any(|dir| configures_code(&plan.tree, dir))
         || origins::any_is_foreign(plan, install)
 }
@@ -205,55 +187,15 @@ fn up_to_the_top<'a>(plan: &'a Plan, install: &'a Install) -> impl Iterator<Item
     dirs.take_while(move |dir| dir.starts_with(tree))
 }
 
-/// Whether `dir` has a manager's configuration that can name code or another
-/// registry.
+/// Whether `dir` has settings of npm's that can name code or another registry.
 fn configures_code(tree: &Path, dir: &Path) -> bool {
-    let read = |name: &str| {
-        let bytes = tree::read(tree, &dir.join(name))?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let npmrc = read(".npmrc").is_some_and(|text| {
+    let bytes = tree::read(tree, &dir.join(".npmrc"));
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    text.is_some_and(|text| {
         npmrc::parse(&text)
             .iter()
             .any(|(key, _)| !HARMLESS_NPMRC.contains(&key.as_str()))
-    });
-    let workspace = read("pnpm-workspace.yaml").is_some_and(|text| !is_harmless_workspace(&text));
-    npmrc
-        || workspace
-        || [
-            ".pnpmfile.cjs",
-            ".pnpmfile.mjs",
-            "pnpmfile.js",
-            ".yarnrc",
-            ".yarnrc.yml",
-            ".yarn/plugins",
-            ".env.yarn",
-            "bunfig.toml",
-        ]
-        .into_iter()
-        .any(|name| dir.join(name).symlink_metadata().is_ok())
-}
-
-/// Whether a `pnpm-workspace.yaml` has no keys but harmless ones. pnpm takes
-/// every setting there since version 10, hooks and plugins among them. What is
-/// written in another way than key by key at the line's start is not harmless.
-fn is_harmless_workspace(text: &str) -> bool {
-    let mut lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty())
-        .peekable();
-    if lines
-        .peek()
-        .is_some_and(|line| line.starts_with([' ', '\t']))
-    {
-        return false;
-    }
-    lines
-        .filter(|line| !line.starts_with([' ', '\t', '-']) || line.starts_with("---"))
-        .all(|line| {
-            line.split_once(':')
-                .is_some_and(|(key, _)| HARMLESS_WORKSPACE.contains(&key))
-        })
+    })
 }
 
 /// The folders whose manifests count: that of the lockfile, and in a workspace
