@@ -162,7 +162,7 @@ impl Cell {
         // Where nothing can be mounted, tools may make the folders anew that
         // they write into.
         let stays = isolated || access == Access::ReadOnly;
-        let mount = Mount::new(host, guest, access).at(covered, stays);
+        let mount = Mount::new(host, guest, access).over(&self.mounts, covered, stays);
         self.mounts.push(mount);
     }
 

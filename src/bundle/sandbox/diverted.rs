@@ -8,8 +8,11 @@
 //! laid down, and what it meant lies open elsewhere.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, fstat, lstat, open};
 
 use super::mounts::{Access, Mount};
 
@@ -25,33 +28,32 @@ pub struct Diverted {
     what: &'static str,
 }
 
-/// A folder or file as it was when the cell was made.
+/// A folder as it was when it was laid down.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// Device and inode; `None` where another one may take its place.
-    was: Option<(u64, u64)>,
+    /// `None` where another one may take its place. Open, because on some file
+    /// systems a folder that nobody holds comes back under another number.
+    was: Option<Arc<OwnedFd>>,
 }
 
 impl Place {
     /// `stays`: no honest build puts another folder there.
     pub(super) fn of(path: PathBuf, stays: bool) -> Self {
-        let was = stays.then(|| identity(&path)).flatten();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = || open(&path, flags, Mode::empty()).ok().map(Arc::new);
+        let was = stays.then(folder).flatten();
         Self { path, was }
     }
 
     /// So is what is gone: a build may remove its folders.
     fn is_as_it_was(&self) -> bool {
-        match (self.was, identity(&self.path)) {
-            (Some(was), Some(is)) => was == is,
-            (None, _) | (_, None) => true,
+        let was = self.was.as_ref().and_then(|folder| fstat(folder).ok());
+        match (was, lstat(&self.path)) {
+            (Some(was), Ok(is)) => (was.st_dev, was.st_ino) == (is.st_dev, is.st_ino),
+            (None, _) | (_, Err(_)) => true,
         }
     }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let meta = path.symlink_metadata().ok()?;
-    Some((meta.dev(), meta.ino()))
 }
 
 impl Diverted {
@@ -99,7 +101,7 @@ fn real(path: &Path) -> Option<PathBuf> {
 
 /// The outermost folder around `path` that the build may write. Its own place
 /// is out of the build's reach.
-fn writable_above<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Path> {
+pub(super) fn writable_above<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Path> {
     mounts
         .iter()
         .filter(|mount| mount.access == Access::ReadWrite)
@@ -115,8 +117,14 @@ mod tests {
 
     use super::*;
 
-    fn mount(host: &Path, access: Access) -> Mount {
-        Mount::new(host, host, access).at(None, access == Access::ReadOnly)
+    fn mounts(all: &[(&Path, Access)]) -> Vec<Mount> {
+        let mut mounts = Vec::new();
+        for (host, access) in all {
+            let stays = *access == Access::ReadOnly;
+            let mount = Mount::new(host, host, *access).over(&mounts, None, stays);
+            mounts.push(mount);
+        }
+        mounts
     }
 
     #[test]
@@ -126,11 +134,11 @@ mod tests {
         let app = project.join("app");
         let scratch = app.join("node_modules/.vite");
         fs::create_dir_all(&scratch).expect("made");
-        let mounts = [
-            mount(&project, Access::ReadWrite),
-            mount(&app.join("node_modules"), Access::ReadOnly),
-            mount(&scratch, Access::ReadWrite),
-        ];
+        let mounts = mounts(&[
+            (&project, Access::ReadWrite),
+            (&app.join("node_modules"), Access::ReadOnly),
+            (&scratch, Access::ReadWrite),
+        ]);
         look(&mounts).expect("all in their places");
 
         let elsewhere = data.path().join("elsewhere");
@@ -159,11 +167,11 @@ mod tests {
         let app = data.path().join("app");
         let (modules, scratch) = (app.join("node_modules"), app.join("node_modules/.vite"));
         fs::create_dir_all(&scratch).expect("made");
-        let mounts = [
-            mount(data.path(), Access::ReadWrite),
-            mount(&modules, Access::ReadOnly),
-            mount(&scratch, Access::ReadWrite),
-        ];
+        let mounts = mounts(&[
+            (data.path(), Access::ReadWrite),
+            (&modules, Access::ReadOnly),
+            (&scratch, Access::ReadWrite),
+        ]);
         fs::rename(&scratch, modules.join("moved")).expect("moved");
         fs::create_dir(&scratch).expect("made");
         look(&mounts).expect("a tool may make its own folder anew");
@@ -181,6 +189,6 @@ mod tests {
         let (real, link) = (data.path().join("real"), data.path().join("link"));
         fs::create_dir(&real).expect("made");
         symlink(&real, &link).expect("a link");
-        look(&[mount(&link, Access::ReadWrite)]).expect("its own place");
+        look(&mounts(&[(&link, Access::ReadWrite)])).expect("its own place");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::diverted::Place;
+use super::diverted::{Place, writable_above};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -31,13 +31,18 @@ impl Mount {
         }
     }
 
-    /// Remembers the folder as it is now, and that which it covers.
+    /// Remembers the folder and that which it covers; with `stays`, as the very
+    /// folders that they are where they lie inside of what `before` lets a build
+    /// write.
     #[must_use]
-    pub(super) fn at(mut self, covered: Option<PathBuf>, stays: bool) -> Self {
+    pub(super) fn over(mut self, before: &[Mount], covered: Option<PathBuf>, stays: bool) -> Self {
         let covered = covered.filter(|covered| *covered != self.host);
         self.places = std::iter::once(self.host.clone())
             .chain(covered)
-            .map(|path| Place::of(path, stays))
+            .map(|path| {
+                let stays = stays && writable_above(before, &path).is_some();
+                Place::of(path, stays)
+            })
             .collect();
         self
     }
