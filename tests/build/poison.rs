@@ -158,6 +158,11 @@ async fn a_package_under_the_name_of_another_is_in_nobody_elses_downloads() {
         ),
     ] {
         let builder = Builder::start().await;
+        // Those of all tests have the honest package already.
+        let cache = builder.app().data.root().join("cache");
+        for name in ["bun", "yarn"] {
+            fs::remove_file(cache.join(name)).expect("the link to them");
+        }
         let attacker = another(&builder).await;
         let mut tree = project();
         tree.put(lockfile, &evil);
