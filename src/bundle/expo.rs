@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::deps::package_dir;
-use super::detect::Manifest;
+use super::deps::{View, package_dir};
 use super::json::{self, Room};
 use super::product::{Asset, DIST, MAIN, MOST_FILES, Product, is_portable};
 use super::sandbox::Output;
@@ -57,7 +56,7 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .arg("--output-dir")
         .arg(build.cell.inside(&out))
         .env("NODE_ENV", "production");
-    if build.plan.platform != Platform::Web && sdk(&build.plan.tree, &expo) >= PLAIN_SINCE {
+    if build.plan.platform != Platform::Web && sdk(&build.view, &expo) >= PLAIN_SINCE {
         // Expo warns of it as of a mistake, in every build.
         let note = "the bundle is plain JavaScript on purpose: any app loads it, and bytecode \
                     (PREVIEW_BYTECODE) is compiled afterwards; Expo's warning means nothing here";
@@ -91,7 +90,7 @@ pub fn product(
 }
 
 fn installed(build: &Build) -> Result<PathBuf> {
-    package_dir(&build.plan.tree, &build.plan.root, "expo").ok_or_else(|| {
+    package_dir(build, "expo").ok_or_else(|| {
         Error::new(
             Code::MissingDependencies,
             "the `expo` package is not among the installed dependencies: add it to package.json, \
@@ -119,10 +118,17 @@ pub async fn public_config(build: &Build) -> Option<Value> {
         .filter(Value::is_object)
 }
 
-fn sdk(root: &Path, expo: &Path) -> u32 {
-    let manifest = Manifest::read(root, expo).ok().flatten();
-    manifest
-        .and_then(|manifest| manifest.text("version")?.split('.').next()?.parse().ok())
+fn sdk(view: &View, expo: &Path) -> u32 {
+    view.read(&expo.join("package.json"))
+        .and_then(|bytes| json::value(&bytes, &mut { Room::FILE }).ok())
+        .and_then(|json| {
+            json.get("version")?
+                .as_str()?
+                .split('.')
+                .next()?
+                .parse()
+                .ok()
+        })
         .unwrap_or(PLAIN_SINCE)
 }
 

@@ -22,7 +22,7 @@ const ASSETS: &str = "assets";
 pub async fn bundle(build: &Build) -> Result<Product> {
     let plan = &build.plan;
     let entry = entry_file(plan)?;
-    let package = package_dir(&plan.tree, &plan.root, "react-native").ok_or_else(|| {
+    let package = package_dir(build, "react-native").ok_or_else(|| {
         Error::new(
             Code::MissingDependencies,
             "the `react-native` package is not among the installed dependencies: add it to \

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::detect::{CONFIG_FILE, Plan};
 use super::file_maps::FileMaps;
+use super::sandbox::Access;
 use super::tree;
 use super::workbench::{Build, Limit, Stop, blocking, make_dir};
 use crate::config::BuildLimits;
@@ -58,7 +59,7 @@ impl TransformCache {
         make_dir(&place)?;
         build
             .cell
-            .graft(&self.dir.join("metro"), &place)
+            .graft(&self.dir.join("metro"), &place, Access::ReadWrite)
             .or_internal("lend the transform cache")?;
         let (maps, tmp, stop) = (self.maps.clone(), build.bench.tmp.clone(), build.stop());
         blocking(move || maps.lend(&tmp, &stop)).await

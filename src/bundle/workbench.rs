@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::deps;
+use super::deps::{self, View};
 use super::detect::Plan;
 use super::log::BuildLog;
 use super::sandbox::{Access, Cell, Command, Diverted, Ended, Output, Sandbox};
@@ -143,6 +143,8 @@ impl Workbench {
 #[derive(Clone, Debug)]
 pub struct Build {
     pub plan: Plan,
+    /// The checkout as the commands see it.
+    pub view: View,
     pub bench: Workbench,
     pub cell: Cell,
     pub log: BuildLog,

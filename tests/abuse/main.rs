@@ -116,6 +116,12 @@
 //! | ... or its cancellation | build/endings.rs | a_cancelled_build_is_killed_with_all_it_started | CANCELLED |
 //! | | build/endings.rs | a_cancelled_build_without_a_sandbox_is_killed_with_all_it_started | CANCELLED |
 //! | shared dependencies poisoned | build/sandbox.rs | a_build_cannot_poison_the_dependencies_it_shares | refused |
+//! | ... by a command that moves them away | build/diverted.rs | a_command_that_moves_its_dependencies_away_cannot_write_in_what_is_shared | PREVIEW_BUILD_FAILED |
+//! | ... by a lockfile that names one package and fetches another | build/poison.rs | a_package_under_the_name_of_another_is_in_nobody_elses_downloads | left out |
+//! | | build/poison.rs | a_second_lockfile_poisons_nobody_elses_dependencies | left out |
+//! | ... by what a tree has committed | build/poison.rs | committed_dependencies_poison_nobody_elses | left out |
+//! | shared downloads poisoned | build/poison.rs | a_package_made_by_a_script_is_not_made_among_everybodys_downloads | left out |
+//! | | build/poison.rs | what_writes_in_a_managers_downloads_does_so_in_its_own_projects | left out |
 //! | the server led by an install's links | build/escapes.rs | the_server_writes_through_no_link_that_an_install_left | refused |
 //! | | build/escapes.rs | the_machines_settings_and_keys_are_closed_to_builds | refused |
 //! | the operator's credential for more than packages | build/registry/gate/credentials.rs | a_credential_is_added_to_reading_packages_and_to_nothing_else | refused |

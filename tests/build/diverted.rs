@@ -10,7 +10,7 @@ use hivesync::domain::preview::Platform;
 use hivesync::domain::project::ProjectConfig;
 use serde_json::json;
 
-use crate::builder::{Builder, Tree};
+use crate::builder::{Builder, Tree, dependency_sets};
 use crate::unprivileged::Unprivileged;
 
 /// A folder of the server's that looks like an installed app.
@@ -100,7 +100,7 @@ fn two_commands(first: &str, second: &str) -> Tree {
         ("README", ""),
         (
             "app/package.json",
-            r#"{"name": "a", "version": "1.0.0", "dependencies": {"expo": "file:./expo"}}"#,
+            r#"{"name": "a", "version": "1.0.0", "dependencies": {"expo": "file:./expo", "ms": "2.1.3"}}"#,
         ),
         (
             "app/expo/package.json",
@@ -132,6 +132,49 @@ async fn a_command_that_puts_a_link_above_its_dependencies_is_the_last() {
         assert_eq!(code, "PREVIEW_BUILD_FAILED", "{message}\n{log}");
         assert!(message.contains(MESSAGE), "{message}\n{log}");
         assert_untouched(&victim);
+        builder.stop().await;
+    }
+}
+
+/// What is moved along with a folder above is not covered any more: by then
+/// nothing in there may be what others get.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_moves_its_dependencies_away_cannot_write_in_what_is_shared() {
+    for level in LEVELS {
+        let builder = at(level).await;
+        let project = builder
+            .project(ProjectConfig {
+                root: Some("app".to_owned()),
+                ..ProjectConfig::default()
+            })
+            .await;
+        let poison = "const file = '../moved/node_modules/ms/index.js';\
+                      fs.chmodSync(file, 0o644); fs.writeFileSync(file, 'poison');";
+        let moved = "process.chdir('..'); fs.renameSync('app', 'moved');\
+                     fs.mkdirSync('app'); fs.cpSync('moved', 'app', {recursive: true, verbatimSymlinks: true});";
+        let inside = "process.chdir('..'); fs.renameSync('app', 'moved');\
+                      fs.symlinkSync('moved', 'app');";
+        for (first, refused) in [(moved, true), (inside, false)] {
+            let mut tree = two_commands(first, poison);
+            tree.put("again", first);
+            let commit = builder.upload(project, &tree).await;
+            let id = builder.request(project, &commit, Platform::Ios).await;
+            let preview = builder.ended(&id).await;
+            let log = builder.log(&id);
+            for set in dependency_sets(&builder) {
+                let kept = fs::read_to_string(set.join("0/ms/index.js")).expect("the package");
+                assert!(!kept.contains("poison"), "{level:?}: {log}");
+            }
+            if refused {
+                let error = preview.error.expect("the next command is refused");
+                assert_eq!(error.code, "PREVIEW_BUILD_FAILED", "{log}");
+                assert!(
+                    error.message.contains("another folder"),
+                    "{}",
+                    error.message
+                );
+            }
+        }
         builder.stop().await;
     }
 }

@@ -122,8 +122,94 @@ async fn committed_dependencies_poison_nobody_elses() {
 
     let others = another(&builder).await;
     let built = builder.build(others, &honest, Platform::Web).await;
-    assert!(built.log.contains("are cached"), "{}", built.log);
     assert_eq!(built.text("dist/index.html"), HONEST, "{}", built.log);
+    builder.stop().await;
+}
+
+/// Bun and Yarn 1 look for a package among their downloads by what the lockfile
+/// calls it: here it names one, and says where another one lies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_under_the_name_of_another_is_in_nobody_elses_downloads() {
+    let other = (
+        "https://registry.npmjs.org/is-number/-/is-number-7.0.0.tgz",
+        "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng==",
+    );
+    let bun = |(address, integrity): (&str, &str)| {
+        format!(
+            r#"{{"lockfileVersion": 1, "workspaces": {{"": {{"name": "small", "dependencies": {{"ms": "2.1.3"}}}}}},
+                "packages": {{"ms": ["ms@2.1.3", "{address}", {{}}, "{integrity}"]}}}}"#
+        )
+    };
+    let yarn = |resolved: &str, more: &str, integrity: &str| {
+        format!(
+            "# yarn lockfile v1\n\n\nms@2.1.3:\n  version \"2.1.3\"\n{more}  \
+             resolved \"{resolved}\"\n  integrity {integrity}\n"
+        )
+    };
+    let digest = "574c8138ce1d2b5861f0b44579dbadd60c6615b2";
+    let own = format!("https://registry.yarnpkg.com/ms/-/ms-2.1.3.tgz#{digest}");
+    let uid = format!("  uid \"{digest}\"\n");
+    for (lockfile, evil, honest) in [
+        ("bun.lock", bun(other), bun(("", INTEGRITY))),
+        (
+            "yarn.lock",
+            yarn(other.0, &uid, other.1),
+            yarn(&own, "", INTEGRITY),
+        ),
+    ] {
+        let builder = Builder::start().await;
+        // Those of all tests have the honest package already.
+        let cache = builder.app().data.root().join("cache");
+        for name in ["bun", "yarn"] {
+            fs::remove_file(cache.join(name)).expect("the link to them");
+        }
+        let attacker = another(&builder).await;
+        let mut tree = project();
+        tree.put(lockfile, &evil);
+        let commit = builder.upload(attacker, &tree).await;
+        let id = builder.request(attacker, &commit, Platform::Web).await;
+        builder.ended(&id).await;
+        // Its own build of the honest lockfile is its own affair, too.
+        tree.put(lockfile, &honest);
+        let commit = builder.upload(attacker, &tree).await;
+        let id = builder.request(attacker, &commit, Platform::Web).await;
+        builder.ended(&id).await;
+
+        let others = another(&builder).await;
+        let built = builder.build(others, &tree, Platform::Web).await;
+        assert_eq!(built.text("dist/index.html"), HONEST, "{}", built.log);
+        builder.stop().await;
+    }
+}
+
+/// pnpm loads hooks for its settings from packages, too. Whatever it has loaded
+/// can write in its store, whose files it believes by their times.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_writes_in_a_managers_downloads_does_so_in_its_own_projects() {
+    let builder = Builder::start().await;
+    let mut tree = project();
+    tree.put(
+        "pnpm-lock.yaml",
+        &format!(
+            "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  \
+             excludeLinksFromLockfile: false\n\nimporters:\n\n  .:\n    dependencies:\n      ms:\n        \
+             specifier: 2.1.3\n        version: 2.1.3\n\npackages:\n\n  ms@2.1.3:\n    \
+             resolution: {{integrity: {INTEGRITY}}}\n\nsnapshots:\n\n  ms@2.1.3: {{}}\n"
+        ),
+    );
+    for name in ["one", "two"] {
+        let project = another(&builder).await;
+        let built = builder.build(project, &tree, Platform::Web).await;
+        assert_eq!(
+            built.text("dist/index.html"),
+            HONEST,
+            "{name}: {}",
+            built.log
+        );
+        let own = builder.app().data.download_cache("pnpm", Some(project));
+        assert!(own.is_dir(), "{name}: {}", built.log);
+    }
+    assert_eq!(crate::builder::dependency_sets(&builder).len(), 2);
     builder.stop().await;
 }
 

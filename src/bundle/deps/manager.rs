@@ -53,6 +53,16 @@ impl Manager {
             Manager::Bun => "bun",
         }
     }
+
+    /// Whether it compares what it takes from its download cache with what the
+    /// lockfile says. npm finds packages there by their digests and verifies each
+    /// as it reads. pnpm believes its store's files by their times; Yarn 1 and Bun
+    /// look for names and versions, and a digest that was noted beside them at
+    /// most; later Yarns compare only where the lockfile has a checksum.
+    #[must_use]
+    pub const fn verifies_downloads(self) -> bool {
+        matches!(self, Manager::Npm)
+    }
 }
 
 impl Install {

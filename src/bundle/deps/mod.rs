@@ -96,8 +96,12 @@ pub async fn provide(
     }
     let set = stores.data.dependency_cache().join(&key.digest);
     let held = lock::hold(&set, &build.cancel).await?;
-    let cached = sets::is_kept(&set);
-    if cached {
+    let kept = {
+        let set = set.clone();
+        blocking(move || sets::Contents::of(&set)).await?
+    };
+    let cached = kept.is_some();
+    if let Some(contents) = kept {
         let short = &key.digest[..12];
         build
             .log
@@ -105,17 +109,14 @@ pub async fn provide(
             .await;
         // A set that is there never changes: others may restore it with us.
         drop(held);
-        sets::restore(build, stores.transform, &install, &set).await?;
+        sets::restore(build, stores.transform, &install, &set, contents).await?;
     } else {
         let filled = fill(build, stores, &install, &key, &version, &set).await?;
-        let restored = sets::restore(build, stores.transform, &install, filled.path()).await;
+        let contents = filled.contents();
+        let restored = sets::restore(build, stores.transform, &install, &set, contents).await;
         if let Err(error) = restored {
             // Thousands of files are not removed among the tasks of others.
-            blocking(move || {
-                drop(filled);
-                Ok(())
-            })
-            .await?;
+            blocking(move || filled.discard()).await?;
             return Err(error);
         }
         // This build need not wait for the disk; others do.
@@ -231,7 +232,7 @@ fn toolchain_of(sandbox: &Sandbox) -> Result<Toolchain> {
         })
 }
 
-/// Installs, and moves the result beside the cache's sets.
+/// Installs, and moves the result to where the set belongs.
 async fn fill(
     build: &Build,
     stores: Stores<'_>,
@@ -263,7 +264,7 @@ async fn fill(
             node: toolchain.node_version,
             folders: sets::installed_folders(&tree, &install),
         };
-        sets::Filled::from(&tree, &install.root, &contents, &set)
+        sets::Filled::from(&tree, &install.root, contents, &set)
     })
     .await
 }
@@ -322,11 +323,12 @@ pub(super) fn unrun_script(plan: &Plan) -> Option<&'static str> {
 }
 
 /// The folder of the installed package `name`, as node finds it from the app's
-/// folder.
+/// folder: a path of the checkout, whatever lies there to the server.
 #[must_use]
-pub fn package_dir(tree: &Path, from: &Path, name: &str) -> Option<PathBuf> {
-    from.ancestors()
-        .take_while(|dir| dir.starts_with(tree))
+pub fn package_dir(build: &Build, name: &str) -> Option<PathBuf> {
+    let above = build.plan.root.ancestors();
+    above
+        .take_while(|dir| dir.starts_with(&build.plan.tree))
         .map(|dir| dir.join("node_modules").join(name))
-        .find(|dir| tree::is_dir(tree, dir))
+        .find(|dir| build.view.is_dir(dir))
 }

@@ -1,5 +1,6 @@
-//! Where npm's lockfile says that packages come from, read as it passes by: the
-//! values of a large one would take a hundred times its bytes.
+//! Whether npm's lockfile knows all packages by their registry and their digest,
+//! read as it passes by: the values of a large one would take a hundred times its
+//! bytes.
 
 use std::fmt;
 
@@ -16,8 +17,8 @@ const MAPS: [&str; 5] = [
     "requires",
 ];
 
-/// Whether a lockfile names a package from elsewhere. What is no JSON counts as
-/// naming one.
+/// Whether a lockfile names a package from elsewhere, or one without a digest.
+/// What is no JSON counts as naming one.
 pub(super) fn is_foreign(lockfile: &[u8]) -> bool {
     let mut json = serde_json::Deserializer::from_slice(lockfile);
     let top = Node { key: "", under: "" };
@@ -37,6 +38,8 @@ struct Node<'a> {
 enum Seen {
     Nothing,
     True,
+    /// What npm holds the package to.
+    Digest,
     /// A `resolved` that only a link may have: it names a folder of the tree.
     NoAddress,
 }
@@ -52,7 +55,8 @@ impl Node<'_> {
         if names && !is_of_a_registry(text) {
             return Err("a package from elsewhere");
         }
-        Ok(Seen::Nothing)
+        let digest = self.key == "integrity" && text.starts_with("sha");
+        Ok(if digest { Seen::Digest } else { Seen::Nothing })
     }
 }
 
@@ -106,7 +110,9 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Seen, A::Error> {
-        let (mut linked, mut no_address) = (false, false);
+        let (mut linked, mut bundled, mut digest) = (false, false, false);
+        let mut no_address = false;
+        let mut fetched = self.key.contains("node_modules/");
         while let Some(key) = fields.next_key::<String>()? {
             let node = Node {
                 key: &key,
@@ -115,12 +121,21 @@ impl<'de> Visitor<'de> for Node<'_> {
             let seen = fields.next_value_seed(node)?;
             no_address |= seen == Seen::NoAddress;
             // Of two with one name the last counts, to npm as well.
-            if key == "link" {
-                linked = seen == Seen::True;
+            match key.as_str() {
+                "link" => linked = seen == Seen::True,
+                "inBundle" => bundled = seen == Seen::True,
+                "integrity" => digest = seen == Seen::Digest,
+                "resolved" => fetched = true,
+                _ => {}
             }
         }
         if no_address && !linked {
             return Err(A::Error::custom("a package from elsewhere"));
+        }
+        // Without a digest to go by, npm believes what its cache has noted of an
+        // address.
+        if fetched && !linked && !bundled && !digest {
+            return Err(A::Error::custom("a package without a digest"));
         }
         Ok(Seen::Nothing)
     }
@@ -135,7 +150,9 @@ mod tests {
         for text in [
             r#"{"lockfileVersion": 3, "x": [1, -1, 1.5, null, true, "git+ssh://x"]}"#,
             r#"{"packages": {"": {"dependencies": {"a": "^1"}, "workspaces": ["apps/*"]}}}"#,
-            r#"{"packages": {"a": {"version": "1.0.0", "resolved": "https://r.example/a.tgz"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0",
+                "resolved": "https://r.example/a.tgz", "integrity": "sha512-x/y=="}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "inBundle": true}}}"#,
             r#"{"packages": {"a": {"resolved": "apps/a", "link": true}}}"#,
             r#"{"packages": {"a": {"link": true, "resolved": "apps/a"}}}"#,
         ] {
@@ -152,6 +169,10 @@ mod tests {
             r#"{"packages": {"a": {"resolved": "apps/a", "link": [true]}}}"#,
             r#"{"packages": [{"resolved": "apps/a"}]}"#,
             r#"{"packages": {"a": {"hasShrinkwrap": true}}}"#,
+            r#"{"packages": {"a": {"version": "1.0.0", "resolved": "https://r.example/a.tgz"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "integrity": "md5-x"}}}"#,
+            r#"{"dependencies": {"integrity": "git+ssh://x/a.git"}}"#,
             r#"{"packages": {"a": {"requires": {"b": "file:b"}}}}"#,
             r#"{"dependencies": {"a": {"version": "github:a/a"}}}"#,
             r#"{"dependencies": {"a": {"from": "a@git+https://x/a"}}}"#,

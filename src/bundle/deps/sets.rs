@@ -6,16 +6,23 @@
 //! preview_deps/<digest>/0, 1, ...               the node_modules folders
 //! ```
 //!
-//! A set is filled aside, and renamed once it is on the disk: one that is there is
-//! whole.
+//! A set is filled aside; it gets its name, and once it is on the disk its list
+//! of contents: one that has that is whole, and never changes.
+//!
+//! Where there are mounts a cell shows the set itself, read-only, at a place in
+//! the checkout that stays empty: a build may move its checkout about, and what
+//! is shared must not lie anywhere in there. So whoever removes sets must leave
+//! those alone that a build or a warm bundler has in use. Elsewhere the set is
+//! repeated into the checkout, as files that the build does not own or as copies.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::links::{self, Share};
-use super::{Install, manifests};
+use super::{Install, View, manifests};
 use crate::bundle::sandbox::Access;
 use crate::bundle::transform::TransformCache;
 use crate::bundle::tree;
@@ -28,8 +35,9 @@ use crate::error::{Code, Context, Error, Result};
 /// What tools write into `node_modules` while they build.
 const SCRATCH: [&str; 6] = [".astro", ".vite", ".vite-temp", ".tmp", ".expo", ".prisma"];
 
-/// The last file of a set to be written.
+/// The last file of a set to be written, and its name meanwhile.
 const CONTENTS: &str = "contents.json";
+const CONTENTS_ASIDE: &str = "contents.json.aside";
 
 /// The name's beginning of a set in the making.
 const FILLING: &str = ".filling-";
@@ -37,8 +45,10 @@ const FILLING: &str = ".filling-";
 /// What is being tried, in errors.
 const KEEP: &str = "keep the installed dependencies";
 
+const RESTORE: &str = "restore the cached dependencies";
+
 /// What a set was made with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Contents {
     pub(super) manager: String,
     pub(super) node: String,
@@ -47,9 +57,17 @@ pub(super) struct Contents {
     pub(super) folders: Vec<PathBuf>,
 }
 
-/// A set without its list of contents is what a crash has left.
-pub(super) fn is_kept(set: &Path) -> bool {
-    set.join(CONTENTS).is_file()
+impl Contents {
+    /// Those of the set `set`; `None` for what a crash has left of one. Blocking.
+    pub(super) fn of(set: &Path) -> Result<Option<Self>> {
+        match fs::read(set.join(CONTENTS)) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .or_internal(RESTORE),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).or_internal(RESTORE),
+        }
+    }
 }
 
 /// The `node_modules` folders that an install has left.
@@ -91,69 +109,82 @@ fn inside(tree: &Path, place: &Path) -> Result<()> {
     ))
 }
 
-/// A set that has no name yet; dropped, it is removed, which takes its time.
+/// Moves the folders of `contents` into `aside`, numbered, and closes them.
+fn gather(tree: &Path, root: &Path, contents: &Contents, aside: &Path) -> Result<()> {
+    for (index, folder) in contents.folders.iter().enumerate() {
+        let place = aside.join(index.to_string());
+        inside(tree, &root.join(folder))?;
+        fs::rename(root.join(folder), &place).or_internal(KEEP)?;
+        for name in SCRATCH.into_iter().chain([".cache"]) {
+            remove_tree(&place.join(name)).or_internal(KEEP)?;
+        }
+        links::protect(&place).or_internal(KEEP)?;
+    }
+    Ok(())
+}
+
+/// A set in its place that has no list of contents yet.
 pub(super) struct Filled {
-    aside: PathBuf,
     set: PathBuf,
+    contents: Contents,
 }
 
 impl Filled {
     /// Moves the folders of `contents` from below `root`, a folder of `tree`,
-    /// aside to become the set `set`.
-    pub(super) fn from(tree: &Path, root: &Path, contents: &Contents, set: &Path) -> Result<Self> {
+    /// to become the set `set`.
+    pub(super) fn from(tree: &Path, root: &Path, contents: Contents, set: &Path) -> Result<Self> {
         let cache = set.parent().unwrap_or(set);
         make_dir(cache)?;
         let aside = tempfile::Builder::new()
             .prefix(FILLING)
             .tempdir_in(cache)
-            .or_internal(KEEP)?;
-        let filled = Self {
-            aside: aside.keep(),
+            .or_internal(KEEP)?
+            .keep();
+        let filled = gather(tree, root, &contents, &aside).and_then(|()| {
+            // What a crash has left, at most.
+            remove_tree(set).or_internal(KEEP)?;
+            fs::rename(&aside, set).or_internal(KEEP)
+        });
+        if filled.is_err() {
+            // The first error is the one to tell.
+            let _ = remove_tree(&aside);
+        }
+        filled.map(|()| Self {
             set: set.to_owned(),
-        };
-        for (index, folder) in contents.folders.iter().enumerate() {
-            let place = filled.aside.join(index.to_string());
-            inside(tree, &root.join(folder))?;
-            fs::rename(root.join(folder), &place).or_internal(KEEP)?;
-            for name in SCRATCH.into_iter().chain([".cache"]) {
-                let _ = remove_tree(&place.join(name));
-            }
-            links::protect(&place).or_internal(KEEP)?;
-        }
-        let bytes = serde_json::to_vec_pretty(contents).or_internal(KEEP)?;
-        fs::write(filled.aside.join(CONTENTS), bytes).or_internal(KEEP)?;
-        Ok(filled)
+            contents,
+        })
     }
 
-    /// Where it lies, for [`restore`].
-    pub(super) fn path(&self) -> &Path {
-        &self.aside
+    /// Removes it, which takes its time.
+    pub(super) fn discard(self) -> Result<()> {
+        remove_tree(&self.set).or_internal("remove dependencies that are not kept")
     }
 
-    /// Gives it its name once the disk has it, which may take a second.
+    /// For [`restore`].
+    pub(super) fn contents(&self) -> Contents {
+        self.contents.clone()
+    }
+
+    /// Gives it its list of contents once the disk has the rest, which may take
+    /// a second.
     pub(super) fn keep(self) -> Result<()> {
-        links::sync_all(self.path()).or_internal(KEEP)?;
-        remove_tree(&self.set).or_internal(KEEP)?;
-        fs::rename(&self.aside, &self.set).or_internal(KEEP)
+        let bytes = serde_json::to_vec_pretty(&self.contents).or_internal(KEEP)?;
+        let (aside, kept) = (self.set.join(CONTENTS_ASIDE), self.set.join(CONTENTS));
+        fs::write(&aside, bytes).or_internal(KEEP)?;
+        links::sync_all(&self.set).or_internal(KEEP)?;
+        fs::rename(aside, kept).or_internal(KEEP)
     }
 }
 
-impl Drop for Filled {
-    fn drop(&mut self) {
-        // Not there when it has got its name.
-        if let Err(error) = remove_tree(&self.aside) {
-            tracing::warn!(%error, "dependencies that are not kept could not be removed");
-        }
-    }
-}
-
-/// Repeats the set into the checkout and covers it, read-only.
+/// Puts the set in its place in the checkout, read-only.
 pub(super) async fn restore(
     build: &mut Build,
     transform: &TransformCache,
     install: &Install,
     set: &Path,
+    contents: Contents,
 ) -> Result<()> {
+    let shown = build.cell.level() == SandboxLevel::Isolated;
     let (tree, root, from) = (
         build.plan.tree.clone(),
         install.root.clone(),
@@ -164,55 +195,82 @@ pub(super) async fn restore(
     } else {
         Share::Nothing
     };
-    let folders = blocking(move || {
-        let what = "restore the cached dependencies";
-        let bytes = fs::read(from.join(CONTENTS)).or_internal(what)?;
-        let contents: Contents = serde_json::from_slice(&bytes).or_internal(what)?;
+    let places = blocking(move || {
         let mut places = Vec::new();
         for (index, folder) in contents.folders.iter().enumerate() {
-            let place = root.join(folder);
+            let (place, from) = (root.join(folder), from.join(index.to_string()));
             inside(&tree, &place)?;
             // A tree may have committed its own: the lockfile's win.
-            remove_tree(&place).or_internal(what)?;
-            links::repeat(&from.join(index.to_string()), &place, share).or_internal(what)?;
-            places.push(place);
+            remove_tree(&place).or_internal(RESTORE)?;
+            if shown {
+                make_dir(&place)?;
+            } else {
+                links::repeat(&from, &place, share).or_internal(RESTORE)?;
+            }
+            places.push((place, from));
         }
         touch(&from);
         Ok(places)
     })
     .await?;
-    for place in folders {
-        cover(build, transform, &install.root, &place)?;
+    for (place, from) in &places {
+        cover(build, transform, &install.root, place, from)?;
+    }
+    if shown {
+        build.view = View::with(&build.plan.tree, places);
     }
     Ok(())
 }
 
-/// Makes a `node_modules` folder read-only for the build, but for what tools
-/// must write in those of the app and of its workspace. Without a sandbox the
-/// files' own rights have to do.
-fn cover(build: &mut Build, transform: &TransformCache, top: &Path, place: &Path) -> Result<()> {
-    let walled = build.cell.level() != SandboxLevel::None;
-    if walled {
+/// Shows a `node_modules` folder, which lies at `from` in the set, read-only to
+/// the build, but for what tools must write in those of the app and of its
+/// workspace. Without a sandbox the files' own rights have to do.
+fn cover(
+    build: &mut Build,
+    transform: &TransformCache,
+    top: &Path,
+    place: &Path,
+    from: &Path,
+) -> Result<()> {
+    let level = build.cell.level();
+    let (walled, shown) = (level != SandboxLevel::None, level == SandboxLevel::Isolated);
+    if shown {
+        build
+            .cell
+            .graft(from, place, Access::ReadOnly)
+            .or_internal(RESTORE)?;
+    } else if walled {
         build.cell.remount(place, Access::ReadOnly);
     }
+    // What is mounted in there needs a folder to be mounted on.
+    let make_scratch = |name: &str| {
+        make_dir(&place.join(name))?;
+        if shown {
+            make_dir(&from.join(name))
+        } else {
+            Ok(())
+        }
+    };
     let owner = place.parent();
     let of_app = owner == Some(build.plan.root.as_path());
     if !of_app && owner != Some(top) {
         return Ok(());
     }
     for name in SCRATCH.into_iter().chain((!of_app).then_some(".cache")) {
-        let scratch = place.join(name);
-        make_dir(&scratch)?;
+        make_scratch(name)?;
         if walled {
-            build.cell.remount(&scratch, Access::ReadWrite);
+            build.cell.remount(&place.join(name), Access::ReadWrite);
         }
     }
     if of_app {
-        let cache = place.join(".cache");
-        make_dir(&cache)?;
+        make_scratch(".cache")?;
         build
             .cell
-            .graft(&transform.modules(), &cache)
+            .graft(
+                &transform.modules(),
+                &place.join(".cache"),
+                Access::ReadWrite,
+            )
             .or_internal("lend the modules' cache")?;
     }
     Ok(())
@@ -239,11 +297,8 @@ pub fn half_filled(data: &DataDir) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            name.to_str().is_some_and(|name| name.starts_with(FILLING))
-        })
         .map(|entry| entry.path())
+        .filter(|set| set.is_dir() && !set.join(CONTENTS).exists())
         .collect()
 }
 
@@ -265,30 +320,29 @@ mod tests {
             folders: vec![PathBuf::from("node_modules")],
         };
         let set = top.join("cache/digest");
-        let filled = Filled::from(&app, &app, &contents, &set).expect("filled");
+        let filled = Filled::from(&app, &app, contents, &set).expect("filled");
         let closed = fs::Permissions::from_mode(0o000);
-        fs::set_permissions(filled.path().join("0/package"), closed).expect("closed");
+        fs::set_permissions(set.join("0/package"), closed).expect("closed");
         filled
     }
 
     #[test]
-    fn a_set_without_a_name_is_removed() {
+    fn a_set_that_is_discarded_is_removed() {
         let top = tempfile::tempdir().expect("a folder");
-        drop(filled(top.path()));
+        filled(top.path()).discard().expect("removed");
         let left = fs::read_dir(top.path().join("cache")).expect("the cache");
         assert_eq!(left.count(), 0);
     }
 
     #[test]
-    fn a_set_that_is_kept_stays() {
+    fn a_set_counts_once_it_is_kept() {
         let top = tempfile::tempdir().expect("a folder");
         let filled = filled(top.path());
-        let package = filled.path().join("0/package");
+        let set = top.path().join("cache/digest");
+        assert!(!set.join(CONTENTS).exists());
         let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(package, open).expect("opened");
+        fs::set_permissions(set.join("0/package"), open).expect("opened");
         filled.keep().expect("kept");
-        let cache = top.path().join("cache");
-        assert!(is_kept(&cache.join("digest")));
-        assert_eq!(fs::read_dir(cache).expect("the cache").count(), 1);
+        assert!(set.join(CONTENTS).exists());
     }
 }

@@ -105,7 +105,10 @@ impl Tool {
         let aside = build.bench.aside("tool")?;
         let mut cell = build.bench.bare_cell(build.cell.emptied());
         cell.mount(&aside, Path::new("/work/tool"), Access::ReadWrite);
-        downloads::lend(stores.data, Manager::Npm, None, &mut cell)?;
+        // No lockfile says what the tool is: it comes from the registry, not from
+        // what an install has left.
+        let downloads = build.bench.aside("tool-downloads")?;
+        downloads::lend_from(&downloads, Manager::Npm, &mut cell)?;
         let mut installing = Build {
             cell,
             ..build.clone()

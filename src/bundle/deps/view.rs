@@ -1,5 +1,5 @@
-//! A checkout with its dependencies as a build would find them, for those who
-//! only want to look something up: nothing is linked into it.
+//! A checkout with its dependencies as a build finds them, for who looks at it
+//! from outside of the build's cell: there they need not lie in the checkout.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -51,12 +51,18 @@ impl View {
         Ok(Some(view))
     }
 
-    /// A checkout that has installed nothing.
-    #[cfg(test)]
-    pub(crate) fn plain(tree: &Path) -> Self {
+    /// A checkout in which everything lies where it is seen.
+    #[must_use]
+    pub fn plain(tree: &Path) -> Self {
+        Self::with(tree, Vec::new())
+    }
+
+    /// A checkout in which the build sees the second folder of each pair in the
+    /// place of the first.
+    pub(super) fn with(tree: &Path, places: Vec<(PathBuf, PathBuf)>) -> Self {
         Self {
             tree: tree.to_owned(),
-            places: Vec::new(),
+            places,
         }
     }
 
@@ -69,6 +75,15 @@ impl View {
             .filter(|dir| !dir.ends_with("node_modules"))
             .filter_map(|dir| self.resolve(&dir.join("node_modules").join(name)))
             .find(|dir| self.host(dir).1.is_dir())
+    }
+
+    /// Whether the build finds a folder at `path`.
+    #[must_use]
+    pub fn is_dir(&self, path: &Path) -> bool {
+        self.resolve(path).is_some_and(|path| {
+            let (top, host) = self.host(&path);
+            tree::is_dir(top, &host)
+        })
     }
 
     /// The bytes of the file at `path`; `None` when there is none.

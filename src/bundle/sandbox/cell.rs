@@ -20,25 +20,13 @@ use super::launcher::{
     Bridge, Calls, Entry, Environment, Input, OURSELVES, Order, PORT, Sockets, User, Warden,
 };
 use super::limits::ProcessLimits;
+use super::mounts::{Access, Mount, beneath, guest_of};
 use super::restricted;
 use super::run::Command;
 use super::toolchain::Toolchain;
 use super::users::Tenant;
 use crate::domain::ProjectId;
 use crate::domain::preview::SandboxLevel;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    ReadOnly,
-    ReadWrite,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Mount {
-    pub(super) host: PathBuf,
-    pub(super) guest: PathBuf,
-    pub(super) access: Access,
-}
 
 /// The name of the variable that marks the processes of a build, by which
 /// leftovers are found where there is no process namespace.
@@ -169,11 +157,13 @@ impl Cell {
 
     /// Shows `host` at `guest`. A later mount covers an earlier one.
     pub fn mount(&mut self, host: &Path, guest: &Path, access: Access) {
-        self.mounts.push(Mount {
-            host: host.to_owned(),
-            guest: guest.to_owned(),
-            access,
-        });
+        let isolated = self.level == SandboxLevel::Isolated;
+        let covered = isolated.then(|| beneath(&self.mounts, guest)).flatten();
+        // Where nothing can be mounted, tools may make the folders anew that
+        // they write into.
+        let stays = isolated || access == Access::ReadOnly;
+        let mount = Mount::new(host, guest, access).over(&self.mounts, covered, stays);
+        self.mounts.push(mount);
     }
 
     /// Whether a file that is shown read-only cannot be changed by its owner
@@ -195,9 +185,9 @@ impl Cell {
     /// Shows the folder `host` in place of `place`, an empty folder that lies
     /// below an earlier mount. Where nothing can be mounted, `place` becomes a
     /// link to it.
-    pub fn graft(&mut self, host: &Path, place: &Path) -> io::Result<()> {
+    pub fn graft(&mut self, host: &Path, place: &Path, access: Access) -> io::Result<()> {
         let guest = self.guest(place);
-        self.mount(host, &guest, Access::ReadWrite);
+        self.mount(host, &guest, access);
         if self.level != SandboxLevel::Isolated {
             std::fs::remove_dir(place)?;
             std::os::unix::fs::symlink(host, place)?;
@@ -248,20 +238,7 @@ impl Cell {
     }
 
     fn guest(&self, host: &Path) -> PathBuf {
-        self.mounts
-            .iter()
-            .filter_map(|mount| {
-                let rest = host.strip_prefix(&mount.host).ok()?;
-                let depth = mount.host.components().count();
-                let guest = if rest.as_os_str().is_empty() {
-                    mount.guest.clone()
-                } else {
-                    mount.guest.join(rest)
-                };
-                Some((depth, guest))
-            })
-            .max_by_key(|(depth, _)| *depth)
-            .map_or_else(|| host.to_owned(), |(_, guest)| guest)
+        guest_of(&self.mounts, host).unwrap_or_else(|| host.to_owned())
     }
 
     /// The program and all its words, ready to be started by our process.

@@ -9,8 +9,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::cell::{Access, Mount};
 use super::kept_back;
+use super::mounts::{Access, Mount};
 use super::toolchain::Toolchain;
 
 /// Where node, npm and npx stand in every sandbox.

@@ -11,9 +11,10 @@ use std::process::{Output, Stdio};
 use rustix::process::{getpid, getuid};
 use tempfile::TempDir;
 
-use super::cell::{Access, Cell};
+use super::cell::Cell;
 use super::isolated::{self, Bubblewrap, LAUNCHER};
 use super::launcher::{Canary, Input, Order, SECRET_VARIABLE, User, WALLED, Weakness};
+use super::mounts::Access;
 use super::run::Command;
 use super::{Sandbox, on_path};
 use crate::domain::ProjectId;

@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cell::{Access, Mount, WayOut};
+use super::cell::WayOut;
 use super::isolated::{ETC, SYSTEM};
 use super::kept_back;
 use super::launcher::{Calls, Connect, Paths, Sockets};
+use super::mounts::{Access, Mount};
 use super::toolchain::Toolchain;
 
 /// Its own processes, the processor and the memory. What lies there of other

@@ -27,7 +27,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::cell::{Access, Mount};
+use super::mounts::{Access, Mount};
 use crate::domain::ProjectId;
 
 /// Below the numbers of containers' and services' users, above people's.

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::start::{self, Shown};
 use super::warm::Warm;
 use crate::app::App;
-use crate::bundle::deps::{self, Dependencies, Stores};
+use crate::bundle::deps::{self, Dependencies, Stores, View};
 use crate::bundle::detect::{Plan, detect};
 use crate::bundle::log::{BuildLog, Nudge};
 use crate::bundle::npmrc::Npmrc;
@@ -257,6 +257,7 @@ impl Stages<'_> {
             .or_internal("find a user for the build")?;
         Ok(Build {
             cell,
+            view: View::plain(&plan.tree),
             plan,
             bench,
             log: self.log.clone(),

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 
 use super::warm::{INDEX, entry, product};
 use crate::app::App;
-use crate::bundle::deps::{self, Stores};
+use crate::bundle::deps::{self, Stores, View};
 use crate::bundle::detect::detect;
 use crate::bundle::expo;
 use crate::bundle::log::BuildLog;
@@ -167,6 +167,7 @@ async fn prepare(
     let plan = blocking(move || detect(&tree, &settings, platform)).await?;
     let mut build = Build {
         cell: cell(app, bench, shown, name)?,
+        view: View::plain(&plan.tree),
         plan,
         bench: bench.clone(),
         log: log.clone(),

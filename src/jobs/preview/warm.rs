@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::stages::Stages;
-use crate::bundle::deps;
+use crate::bundle::deps::{self, View};
 use crate::bundle::detect::{Plan, detect};
 use crate::bundle::product::Product;
 use crate::bundle::transform::{cache_key, configures};
@@ -220,6 +220,7 @@ impl Stages<'_> {
         let bench = blocking(move || Workbench::fresh(&dir)).await?;
         Ok(Build {
             cell: bench.cell(&self.app.sandbox, level, id),
+            view: View::plain(&plan.tree),
             plan,
             bench,
             log: self.log.clone(),

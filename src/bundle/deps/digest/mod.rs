@@ -95,28 +95,6 @@ const HARMLESS_NPMRC: [&str; 13] = [
     "strict-peer-dependencies",
 ];
 
-/// The same for a `pnpm-workspace.yaml`.
-const HARMLESS_WORKSPACE: [&str; 18] = [
-    "autoInstallPeers",
-    "catalog",
-    "catalogs",
-    "engineStrict",
-    "ignoredBuiltDependencies",
-    "linkWorkspacePackages",
-    "minimumReleaseAge",
-    "neverBuiltDependencies",
-    "nodeLinker",
-    "onlyBuiltDependencies",
-    "overrides",
-    "packages",
-    "peerDependencyRules",
-    "publicHoistPattern",
-    "saveExact",
-    "sharedWorkspaceLockfile",
-    "shamefullyHoist",
-    "strictPeerDependencies",
-];
-
 /// What of the toolchain goes into the digest.
 pub(super) struct Toolset<'a> {
     pub(super) node_version: &'a str,
@@ -153,7 +131,7 @@ impl Subject<'_> {
             manifests,
             toolset,
         } = self;
-        let owner = self.runs_project_code().then_some(project);
+        let owner = self.is_the_projects_own().then_some(project);
         let mut parts = Parts {
             digest: Digest::new(&SHA256),
             tree: &plan.tree,
@@ -209,11 +187,15 @@ impl Subject<'_> {
         })
     }
 
-    /// Whether installing runs code of the project, or asks other registries
-    /// than the operator's. Then the result is the project's own.
-    fn runs_project_code(self) -> bool {
+    /// Whether nobody else may have what is installed: where installing runs code
+    /// of the project or asks other registries than the operator's, and wherever
+    /// the manager takes its downloads on trust. There what one project has led it
+    /// to download would be in what others get, and a lockfile, a manifest or a
+    /// setting that means more than we know of is enough for that.
+    fn is_the_projects_own(self) -> bool {
         let Self { plan, install, .. } = self;
         plan.install_scripts
+            || !install.manager.verifies_downloads()
             || up_to_the_top(plan, install).any(|dir| configures_code(&plan.tree, dir))
             || origins::any_is_foreign(plan, install, self.manifests)
     }
@@ -227,56 +209,18 @@ fn up_to_the_top<'a>(plan: &'a Plan, install: &'a Install) -> impl Iterator<Item
     dirs.take_while(move |dir| dir.starts_with(tree))
 }
 
-/// Whether `dir` has a manager's configuration that can name code or another
-/// registry.
+/// Whether `dir` has settings of npm's that can name code or another registry.
 fn configures_code(tree: &Path, dir: &Path) -> bool {
     // What is too large to be read may say anything.
-    let any =
-        |name: &str, says: fn(&str) -> bool| match tree::read(tree, &dir.join(name), tree::SMALL) {
-            Ok(bytes) => bytes.is_some_and(|bytes| says(&String::from_utf8_lossy(&bytes))),
-            Err(_) => true,
-        };
-    let npmrc = |text: &str| {
-        npmrc::parse(text)
+    let Ok(bytes) = tree::read(tree, &dir.join(".npmrc"), tree::SMALL) else {
+        return true;
+    };
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    text.is_some_and(|text| {
+        npmrc::parse(&text)
             .iter()
             .any(|(key, _)| !HARMLESS_NPMRC.contains(&key.as_str()))
-    };
-    any(".npmrc", npmrc)
-        || any("pnpm-workspace.yaml", |text| !is_harmless_workspace(text))
-        || [
-            ".pnpmfile.cjs",
-            ".pnpmfile.mjs",
-            "pnpmfile.js",
-            ".yarnrc",
-            ".yarnrc.yml",
-            ".yarn/plugins",
-            ".env.yarn",
-            "bunfig.toml",
-        ]
-        .into_iter()
-        .any(|name| dir.join(name).symlink_metadata().is_ok())
-}
-
-/// Whether a `pnpm-workspace.yaml` has no keys but harmless ones. pnpm takes
-/// every setting there since version 10, hooks and plugins among them. What is
-/// written in another way than key by key at the line's start is not harmless.
-fn is_harmless_workspace(text: &str) -> bool {
-    let mut lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty())
-        .peekable();
-    if lines
-        .peek()
-        .is_some_and(|line| line.starts_with([' ', '\t']))
-    {
-        return false;
-    }
-    lines
-        .filter(|line| !line.starts_with([' ', '\t', '-']) || line.starts_with("---"))
-        .all(|line| {
-            line.split_once(':')
-                .is_some_and(|(key, _)| HARMLESS_WORKSPACE.contains(&key))
-        })
+    })
 }
 
 fn relevant(manifest: &Value, scripts: bool) -> Value {

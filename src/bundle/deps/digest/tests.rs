@@ -102,35 +102,47 @@ fn what_decides_the_install_counts() {
 fn a_project_whose_code_runs_while_installing_shares_nothing() {
     for (files, scripts) in [
         (LOCKED.to_vec(), true),
-        (with(".pnpmfile.cjs", ""), false),
         (with(".npmrc", "registry=https://elsewhere.example"), false),
-        (with(".yarnrc.yml", "plugins: []"), false),
-        (
-            with("pnpm-workspace.yaml", "pnpmfile: lib/hooks.cjs"),
-            false,
-        ),
-        (
-            with("pnpm-workspace.yaml", "packages: [a]\n\"pnpmfile\": x"),
-            false,
-        ),
-        (
-            with("pnpm-workspace.yaml", "  packages: [a]\n  pnpmfile: x"),
-            false,
-        ),
-        (with("pnpm-workspace.yaml", "--- {pnpmfile: x}"), false),
+        (with(".npmrc", "git=./git.sh"), false),
     ] {
         let one = key_of(&files, 1, scripts);
         assert_eq!(one.owner, Some(ProjectId(1)));
         assert_ne!(one.digest, key_of(&files, 2, scripts).digest);
     }
-    for harmless in [
-        with(".npmrc", "legacy-peer-deps=true\n# a comment"),
-        with(
-            "pnpm-workspace.yaml",
-            "# a comment\npackages:\n- a\n  - 'b/*'\n",
+    let harmless = with(".npmrc", "legacy-peer-deps=true\n# a comment");
+    assert_eq!(key_of(&harmless, 1, false).owner, None);
+}
+
+/// What such a manager has downloaded for one project must never be a part of
+/// what another gets, however harmless its lockfile and its settings look.
+#[test]
+fn a_manager_that_takes_downloads_on_trust_shares_nothing() {
+    let plugin = r#"{"dependencies": {"x": "1"}, "pnpm": {"configDependencies": {"p": "1.0.0"}}}"#;
+    for (path, text) in [
+        (
+            "pnpm-lock.yaml",
+            "lockfileVersion: '9.0'\npackages:\n  x@1.0.0:\n    resolution: {integrity: sha512-a==}\n",
+        ),
+        (
+            "yarn.lock",
+            "# yarn lockfile v1\n\nx@1:\n  version \"1.0.0\"\n  \
+             resolved \"https://registry.yarnpkg.com/x/-/x-1.0.0.tgz#0a\"\n",
+        ),
+        (
+            "yarn.lock",
+            "__metadata:\n  version: 8\n\n\"x@npm:1\":\n  resolution: \"x@npm:1.0.0\"\n",
+        ),
+        (
+            "bun.lock",
+            r#"{"packages": {"x": ["x@1.0.0", "", {}, "sha512-a=="]}}"#,
         ),
     ] {
-        assert_eq!(key_of(&harmless, 1, false).owner, None, "{harmless:?}");
+        for manifest in [LOCKED[0].1, plugin] {
+            let files = [("package.json", manifest), (path, text)];
+            let one = key_of(&files, 1, false);
+            assert_eq!(one.owner, Some(ProjectId(1)), "{path}");
+            assert_ne!(one.digest, key_of(&files, 2, false).digest);
+        }
     }
 }
 
@@ -146,12 +158,11 @@ fn configuration_above_the_lockfile_counts() {
     };
     let plain = key_of(&files("README.md", ""), 1, false);
     assert_eq!(plain.owner, None);
-    for path in [".pnpmfile.cjs", "apps/.yarnrc.yml", "apps/.yarnrc"] {
-        let one = key_of(&files(path, "x"), 1, false);
+    for path in [".npmrc", "apps/.npmrc"] {
+        let one = key_of(&files(path, "registry=x"), 1, false);
         assert_eq!(one.owner, Some(ProjectId(1)), "{path}");
-        if path != ".pnpmfile.cjs" {
-            assert_ne!(one.digest, key_of(&files(path, "y"), 1, false).digest);
-        }
+        let other = key_of(&files(path, "registry=y"), 1, false);
+        assert_ne!(one.digest, other.digest);
     }
 }
 
@@ -171,7 +182,6 @@ fn dependencies_from_elsewhere_than_registries_are_the_projects_own() {
             "package-lock.json",
             r#"{"dependencies": {"x": {"requires": {"y": "github:a/y"}}}}"#,
         ),
-        ("yarn.lock", "\"x@https://github.com/a/x\":\n"),
         ("package-lock.json", "no JSON"),
         (
             "package.json",
@@ -195,26 +205,16 @@ fn dependencies_from_elsewhere_than_registries_are_the_projects_own() {
             r#"{"packages": {"node_modules/x": {"resolved": "file:x.tgz"}}}"#,
         ),
         (
-            "yarn.lock",
-            "__metadata:\n  version: 8\n\n\"x@npm:1\":\n  resolution: \"x@exec:./make.js#./make.js::hash=1\"\n",
+            "package-lock.json",
+            r#"{"packages": {"node_modules/x": {"resolved": "https://r.example/x.tgz"}}}"#,
         ),
         (
-            "yarn.lock",
-            "__metadata:\n  version: 8\n\n\"x@npm:1\":\n  \"resolution\": \"x@exe\\u0063:./make.js\"\n",
-        ),
-        ("yarn.lock", "x@1:\n  resolved \"file:x.tgz\"\n"),
-        (
-            "pnpm-lock.yaml",
-            "packages:\n  x@1.0.0:\n    resolution: {commit: a, repo: 'file:///work/x', type: git}\n",
+            "package-lock.json",
+            r#"{"packages": {"node_modules/x": {"version": "1.0.0"}}}"#,
         ),
         (
-            "pnpm-lock.yaml",
-            "packages:\n  x@1.0.0:\n    resolution:\n      type: git\n",
-        ),
-        ("bun.lock", r#"{"packages": {"x": ["x@file:./x", {}]}}"#),
-        (
-            "bun.lockb",
-            "#!/usr/bin/env bun\nbun-lockfile-format-v0\n\u{0}",
+            "package-lock.json",
+            r#"{"dependencies": {"x": {"version": "1.0.0", "resolved": "https://r.example/x.tgz", "integrity": "md5-a=="}}}"#,
         ),
     ] {
         let key = key_of(&with(path, text), 1, false);
@@ -229,46 +229,19 @@ fn dependencies_from_elsewhere_than_registries_are_the_projects_own() {
             "resolved": "https://registry.example/x/-/x-1.0.0.tgz",
             "integrity": "sha512-a/b/c==",
             "funding": {"url": "https://github.com/sponsors/x"}
-        }}}"#;
-    let classic = "# yarn lockfile v1\n\nx@1:\n  version \"1.0.0\"\n  \
-                   resolved \"https://registry.yarnpkg.com/x/-/x-1.0.0.tgz#0a\"\n  \
-                   integrity sha512-a/b==\n";
-    let berry = "__metadata:\n  version: 8\n\n\"x@npm:1, fsevents@patch:fsevents@npm%3A2#optional!builtin<compat/fsevents>\":\n  \
-                 resolution: \"x@npm:1.0.0\"\n  dependencies:\n    y: \"npm:^2\"\n  linkType: hard\n";
-    let pnpm = "lockfileVersion: '9.0'\nsettings:\n  autoInstallPeers: true\n  \
-                excludeLinksFromLockfile: false\nimporters:\n  .:\n    dependencies:\n      x:\n        \
-                specifier: '1'\n        version: link:libs/x\npackages:\n  x@1.0.0:\n    \
-                resolution: {integrity: sha512-a==}\n    deprecated: see https://github.com/a/x\n";
-    let bun = r#"{"packages": {"x": ["x@1.0.0", "", {}, "sha512-a=="],}}"#;
-    for (path, text) in [
-        ("package-lock.json", registry),
-        ("yarn.lock", classic),
-        ("yarn.lock", berry),
-        ("pnpm-lock.yaml", pnpm),
-        ("bun.lock", bun),
-    ] {
-        assert_eq!(
-            key_of(&with(path, text), 1, false).owner,
-            None,
-            "{path}: {text:.200}"
-        );
-    }
+        },
+        "node_modules/x/node_modules/y": {"version": "1.0.0", "inBundle": true}}}"#;
+    let key = key_of(&with("package-lock.json", registry), 1, false);
+    assert_eq!(key.owner, None);
 }
 
 #[test]
-fn the_lockfiles_of_real_projects_name_registries_alone() {
-    for (path, text) in [
-        (
-            "package-lock.json",
-            include_str!("../../../../examples/hello-expo/package-lock.json"),
-        ),
-        (
-            "pnpm-lock.yaml",
-            include_str!("../../../../tests/fixtures/vite-web/pnpm-lock.yaml"),
-        ),
-    ] {
-        assert_eq!(key_of(&with(path, text), 1, false).owner, None, "{path}");
-    }
+fn the_lockfile_of_a_real_project_names_registries_alone() {
+    let text = include_str!("../../../../examples/hello-expo/package-lock.json");
+    assert_eq!(
+        key_of(&with("package-lock.json", text), 1, false).owner,
+        None
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@ use rustix::param::page_size;
 
 use super::processes::Family;
 use super::sockets::{self, Held};
-use crate::bundle::sandbox::cell::{Access, Cell};
+use crate::bundle::sandbox::Access;
+use crate::bundle::sandbox::cell::Cell;
 use crate::bundle::sandbox::isolated::SYSTEM;
 use crate::bundle::sandbox::toolchain::Toolchain;
 use crate::domain::preview::SandboxLevel;

@@ -27,8 +27,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, setpriority_process};
 use tokio::sync::oneshot;
 
-use super::cell::{Access, Cell};
+use super::cell::Cell;
 use super::descendants;
+use super::mounts::Access;
 use crate::config::BuildLimits;
 use crate::domain::preview::SandboxLevel;
 pub use breach::Breach;
