@@ -363,3 +363,21 @@ pub async fn remove_folder(dir: PathBuf, leaving: &CancellationToken) {
         () = removing => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_leaves_the_folder_to_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("1-ios-0");
+        std::fs::create_dir_all(folder.join("project")).unwrap();
+        let leaving = CancellationToken::new();
+        leaving.cancel();
+        remove_folder(folder.clone(), &leaving).await;
+        assert!(folder.exists());
+        remove_folder(folder.clone(), &CancellationToken::new()).await;
+        assert!(!folder.exists());
+    }
+}
