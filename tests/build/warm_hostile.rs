@@ -226,6 +226,16 @@ async fn a_restricted_bundler_reads_nothing_of_another_project() {
     hostile.ends_for_good().await;
 }
 
+/// Whether or not they can be stopped in time: they cost no preview, and go.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_replace_themselves_hold_nobody_up() {
+    let mut hostile = Hostile::start(SandboxChoice::Isolated).await;
+    let flown = hostile.preview("comet").await;
+    assert!(flown.log.contains("let comets fly"), "{}", flown.log);
+    hostile.preview("nothing").await;
+    hostile.ends_for_good().await;
+}
+
 /// Nothing keeps the process of a trusted project from waking itself: it goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundler_that_does_not_rest_is_given_up() {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
@@ -105,32 +105,22 @@ impl Resident {
     }
 
     /// Lets none of its processes run: while nobody has work for it, it has
-    /// nothing to do, and what it has written stays as it is.
-    pub fn pause(&self) {
-        self.signal(Signal::STOP);
+    /// nothing to do, and what it has written stays as it is. Answers whether
+    /// all of them were reached: some may be born faster than they are found.
+    pub async fn pause(&self) -> bool {
+        self.signal(Signal::STOP).await
     }
 
-    pub fn resume(&self) {
-        self.signal(Signal::CONT);
+    pub async fn resume(&self) {
+        self.signal(Signal::CONT).await;
     }
 
-    /// Children that are born meanwhile are found in the next round.
-    fn signal(&self, signal: Signal) {
+    async fn signal(&self, signal: Signal) -> bool {
         let Some(pid) = self.running.pid() else {
-            return;
+            return true;
         };
-        let mut reached = Vec::new();
-        loop {
-            let mut found = descendants::of(pid);
-            found.retain(|pid| !reached.contains(pid));
-            if found.is_empty() {
-                return;
-            }
-            for pid in found {
-                let _ = kill_process(pid, signal);
-                reached.push(pid);
-            }
-        }
+        let sent = tokio::task::spawn_blocking(move || descendants::signal(pid, signal));
+        sent.await.unwrap_or(false)
     }
 
     /// Whether any of its processes could run: none can that is paused, but
@@ -138,7 +128,7 @@ impl Resident {
     #[must_use]
     pub fn is_awake(&self) -> bool {
         let pid = self.running.pid();
-        pid.is_some_and(|pid| descendants::of(pid).into_iter().any(runs))
+        pid.is_some_and(|pid| descendants::of(pid).into_iter().any(descendants::runs))
     }
 
     /// Bytes of memory that the command and all it has started hold.
@@ -154,19 +144,6 @@ impl Resident {
     pub async fn end(self) {
         self.cell.kill(self.running).await;
     }
-}
-
-/// Asked of each thread: the first may have ended before the others.
-fn runs(pid: Pid) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid()));
-    threads.into_iter().flatten().flatten().any(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // Its name stands before, and may hold anything.
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
-        state.is_some_and(|state| !"TtZX".contains(state))
-    })
 }
 
 fn resident_bytes(pid: Pid) -> u64 {

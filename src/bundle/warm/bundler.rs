@@ -124,8 +124,8 @@ impl Bundler {
     /// built before.
     ///
     /// # Errors
-    /// `CANCELLED`, and `PREVIEW_TIMEOUT` when `limit` is over: it must be
-    /// dropped then.
+    /// `CANCELLED`, `PREVIEW_TIMEOUT` when `limit` is over, and others when it is
+    /// not to be kept still: it must be ended then.
     pub async fn build(
         &mut self,
         touched: &[Touched],
@@ -198,7 +198,7 @@ impl Bundler {
         limit: &Limit,
         cancel: &CancellationToken,
     ) -> Result<Option<String>> {
-        self.resident.resume();
+        self.resident.resume().await;
         let resident = &mut self.resident;
         // It may not read its orders, either.
         let answered = async {
@@ -212,8 +212,11 @@ impl Bundler {
             () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
             () = cancel.cancelled() => return Err(cancelled()),
         };
-        self.resident.pause();
-        Ok(answer)
+        if self.resident.pause().await {
+            Ok(answer)
+        } else {
+            Err(Error::internal("it does not come to rest"))
+        }
     }
 
     /// Whose log hears what it says. A log is complete only once nobody can

@@ -257,7 +257,10 @@ impl<B: Kept> Pool<B> {
     pub async fn tend(&self) {
         loop {
             tokio::time::sleep(self.inner.limits.idle.min(LOOK_EVERY)).await;
-            self.look(Instant::now());
+            let pool = self.clone();
+            // Many processes take a while to be looked at.
+            let looked = tokio::task::spawn_blocking(move || pool.look(Instant::now()));
+            let _ = looked.await;
         }
     }
 
