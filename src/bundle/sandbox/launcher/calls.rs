@@ -5,6 +5,8 @@
 //! A refused call fails like one that this machine does not allow, so that a
 //! program which merely tries goes on.
 
+mod others;
+
 use std::collections::BTreeMap;
 use std::io;
 
@@ -225,6 +227,7 @@ impl Calls {
             refused.into_iter().collect::<Result<_, _>>()?,
         )?;
         rules.insert(libc::SYS_setsockopt, options(&MEMORY_OPTIONS)?);
+        rules.extend(others::refused()?);
         self.sockets(&mut rules)?;
         if self.guard_modes {
             for (call, position) in MODE_CALLS {
