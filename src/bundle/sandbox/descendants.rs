@@ -38,6 +38,14 @@ pub(super) fn children(pid: Pid) -> Vec<Pid> {
         .collect()
 }
 
+/// Those of them that have not ended: who has is a zombie until somebody takes
+/// leave of it.
+pub(super) fn living(pid: Pid) -> Vec<Pid> {
+    let mut found = of(pid);
+    found.retain(|pid| has_thread(*pid, |state| !"ZX".contains(state)));
+    found
+}
+
 /// Whether the process could run.
 pub(super) fn runs(pid: Pid) -> bool {
     has_thread(pid, |state| !"TtZX".contains(state))

@@ -24,6 +24,7 @@ mod proof;
 mod resident;
 mod restricted;
 mod run;
+mod running;
 mod toolchain;
 mod users;
 mod watch;

@@ -1,6 +1,10 @@
 //! A command that stays: it takes orders over its standard input and answers
 //! among what it writes, by lines that begin with a nonce. Everything else it
 //! writes goes to the log of whoever it works for at the time.
+//!
+//! Its pipes lie in its reach: it can open either end of them by `/proc`, read
+//! its own answers and write its own orders. That harms nobody but itself. What
+//! it is bound to its server by is not among them.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,14 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe::Receiver;
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::mpsc;
 
 use super::cell::Cell;
 use super::descendants;
 use super::launcher::Input;
 use super::output::Lines;
-use super::run::{Command, Running, breach};
+use super::run::{Command, breach};
+use super::running::Running;
 use crate::bundle::log::BuildLog;
 
 /// Answers that nobody has asked for yet; a command that sends more waits.
@@ -26,6 +31,7 @@ const ANSWERS: usize = 4;
 pub struct Resident {
     cell: Cell,
     running: Running,
+    orders: Sender,
     answers: mpsc::Receiver<String>,
     ear: Arc<Ear>,
 }
@@ -51,11 +57,13 @@ impl Cell {
     /// Starts `command`. `nonce` is how its answers begin.
     pub fn reside(&self, command: &Command, nonce: String) -> io::Result<Resident> {
         let (read, write) = io::pipe()?;
+        let (theirs, orders) = io::pipe()?;
+        let orders = Sender::from_owned_fd(OwnedFd::from(orders))?;
         let group = self.sandbox().group()?;
         let place = group.as_ref().map(|group| group.path());
-        let mut process = self.process(command, Input::Bond, place)?;
-        process.stdout(write.try_clone()?).stderr(write);
-        let running = Running::start(process, group)?;
+        let mut process = self.process(command, Input::Orders, place)?;
+        process.stdout(write).stderr(theirs);
+        let running = Running::start(self, process, group)?;
         let stream = Receiver::from_owned_fd(OwnedFd::from(read))?;
         let (sender, answers) = mpsc::channel(ANSWERS);
         let ear = Arc::new(Ear::default());
@@ -63,6 +71,7 @@ impl Cell {
         Ok(Resident {
             cell: self.clone(),
             running,
+            orders,
             answers,
             ear,
         })
@@ -75,33 +84,30 @@ impl Resident {
         self.ear.turn(log.cloned());
     }
 
-    /// Writes `order` as one line.
-    pub async fn order(&mut self, order: &str) -> io::Result<()> {
+    /// Gives `order` as one line; answers the next answer, without its nonce, or
+    /// `None` once the command has ended or has used up more than a build may.
+    pub async fn ask(&mut self, order: &str) -> io::Result<Option<String>> {
         // The folder that it is to write to, for one.
         self.cell.hand_over()?;
-        let stdin = self
-            .running
-            .bond
-            .as_mut()
-            .ok_or(io::ErrorKind::BrokenPipe)?;
-        stdin.write_all(format!("{order}\n").as_bytes()).await?;
-        stdin.flush().await
-    }
-
-    /// The next answer, without its nonce; `None` once the command has ended
-    /// or has used up more than a build may.
-    pub async fn answer(&mut self) -> Option<String> {
         let watch = self
             .running
             .pid()
-            .map(|pid| self.cell.watch(pid).in_group(self.running.group.clone()));
-        tokio::select! {
-            answer = self.answers.recv() => answer,
+            .map(|pid| self.cell.watch(pid).in_group(self.running.group()));
+        let line = format!("{order}\n");
+        let answered = async {
+            // It may not read its orders, either.
+            match self.orders.write_all(line.as_bytes()).await {
+                Ok(()) => self.answers.recv().await,
+                Err(_) => None,
+            }
+        };
+        Ok(tokio::select! {
+            answer = answered => answer,
             breach = breach(watch.as_ref()) => {
                 tracing::info!(?breach, "a warm bundler went over its limits");
                 None
             }
-        }
+        })
     }
 
     /// Lets none of its processes run: while nobody has work for it, it has
@@ -142,7 +148,7 @@ impl Resident {
 
     /// Kills it and waits until it is gone.
     pub async fn end(self) {
-        self.cell.kill(self.running).await;
+        self.running.end().await;
     }
 }
 

@@ -47,7 +47,7 @@ pub enum Outcome {
     Unfit(String),
 }
 
-/// Dropped, its process dies; its folder stays until the next start.
+/// Dropped, its processes die; its folder stays until the next start.
 pub struct Bundler {
     pub facts: Facts,
     /// The commit that its checkout is of.
@@ -110,7 +110,13 @@ impl Bundler {
             resident,
             builds: 0,
         };
-        let said = bundler.ask(&order, start.limit, start.cancel).await?;
+        let said = match bundler.ask(&order, start.limit, start.cancel).await {
+            Ok(said) => said,
+            Err(error) => {
+                bundler.end().await;
+                return Err(error);
+            }
+        };
         let why = match said.as_deref().map(serde_json::from_str) {
             Some(Ok(Ready { ready: true, .. })) => return Ok(bundler),
             Some(Ok(Ready { why: Some(why), .. })) => driver::reason(&why),
@@ -199,16 +205,8 @@ impl Bundler {
         cancel: &CancellationToken,
     ) -> Result<Option<String>> {
         self.resident.resume().await;
-        let resident = &mut self.resident;
-        // It may not read its orders, either.
-        let answered = async {
-            match resident.order(order).await {
-                Ok(()) => resident.answer().await,
-                Err(_) => None,
-            }
-        };
         let answer = tokio::select! {
-            answer = answered => answer,
+            answer = self.resident.ask(order) => answer.or_internal("order a warm bundler")?,
             () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
             () = cancel.cancelled() => return Err(cancelled()),
         };
