@@ -1,12 +1,14 @@
 //! What an earlier process has left half done: temporary folders of builds
-//! that nobody runs, dependency sets that were being filled, and the folders of
+//! that nobody runs and of bundlers, with whoever is still at work there,
+//! dependency sets that were being filled, and the folders of
 //! canaries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::app::App;
 use crate::bundle::deps;
 use crate::bundle::sandbox::{kill_leftovers, left_canaries};
+use crate::bundle::warm::mark;
 use crate::data_dir::DataDir;
 use crate::disk::remove_tree;
 use crate::domain::JobId;
@@ -21,14 +23,16 @@ pub(super) async fn sweep(app: &App) {
     let mut left = Vec::new();
     for (path, job) in job_folders(app).await {
         if !is_running(app, &job).await {
-            kill_leftovers(&app.sandbox, job.as_str()).await;
+            kill_leftovers(job.as_str()).await;
             left.push(path);
         }
     }
     left.extend(deps::half_filled(&app.data));
     left.extend(left_canaries(&app.data));
-    // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
+    for folder in names_in(&bundlers).await {
+        kill_leftovers(&mark(&folder)).await;
+    }
     left.extend(bundlers.exists().then_some(bundlers));
     let doubted = app.data.doubted();
     left.extend(doubted.exists().then_some(doubted));
@@ -51,15 +55,20 @@ pub(super) async fn sweep(app: &App) {
 }
 
 async fn job_folders(app: &App) -> Vec<(PathBuf, JobId)> {
+    let tmp = app.data.tmp();
+    let names = names_in(&tmp).await.into_iter();
+    names
+        .filter_map(|name| Some((tmp.join(&name), DataDir::job_of_tmp(&name)?)))
+        .collect()
+}
+
+async fn names_in(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    let Ok(mut entries) = tokio::fs::read_dir(app.data.tmp()).await else {
+    let Ok(mut entries) = tokio::fs::read_dir(folder).await else {
         return found;
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
-        let name = entry.file_name();
-        if let Some(job) = name.to_str().and_then(DataDir::job_of_tmp) {
-            found.push((entry.path(), job));
-        }
+        found.extend(entry.file_name().into_string());
     }
     found
 }

@@ -115,6 +115,7 @@
 //! | | build/endings.rs | a_build_whose_warden_stands_still_is_killed_with_all_it_started | CANCELLED |
 //! | a warm bundler that holds what it is bound by | build/warm_hostile.rs | a_bundler_that_does_not_come_up_is_ended_with_all_it_started | killed |
 //! | | cli/outlive.rs | a_killed_server_takes_its_bundlers_along | killed |
+//! | | cli/outlive.rs | the_next_server_ends_what_a_bundler_has_left | killed |
 //! | ... whose processes replace themselves | build/warm_hostile.rs | processes_that_replace_themselves_hold_nobody_up | 200 |
 //! | shared dependencies poisoned | build/sandbox.rs | a_build_cannot_poison_the_dependencies_it_shares | refused |
 //! | the server led by an install's links | build/escapes.rs | the_server_writes_through_no_link_that_an_install_left | refused |

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::json;
 
 use crate::client::{Session, create_user};
@@ -180,6 +180,41 @@ async fn a_killed_server_takes_its_bundlers_along() {
         server.wait();
         all_end(&running, LEASE);
     }
+}
+
+/// Where the warden was killed as well.
+#[tokio::test]
+async fn the_next_server_ends_what_a_bundler_has_left() {
+    let home = home();
+    let mark = format!("hive-left-{}", std::process::id());
+    let (server, running) = serve_bundler(&home, "restricted", &mark).await;
+    let wardens = wardens_of(server.id());
+    assert_eq!(wardens.len(), 1);
+    for signal in [Signal::STOP, Signal::KILL] {
+        for warden in &wardens {
+            kill_process(*warden, signal).expect("it is ours");
+        }
+        server.signal(signal);
+    }
+    server.wait();
+    assert_eq!(alive(&mark).len(), 1);
+    let server = serve(&home, "restricted");
+    all_end(&running, LEASE);
+    server.stop();
+}
+
+fn wardens_of(server: u32) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{server}/task")).expect("it runs");
+    let children: Vec<String> = threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .collect();
+    let ids = children.iter().flat_map(|ids| ids.split_whitespace());
+    ids.filter(|id| {
+        let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        words.windows(6).any(|part| part == b"\0cell\0")
+    })
+    .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+    .collect()
 }
 
 /// The ladder, by what the server finds on its `PATH`.

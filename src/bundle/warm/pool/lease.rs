@@ -63,24 +63,16 @@ impl<B: Kept> Drop for Lease<B> {
 pub struct Place<B: Kept = Bundler> {
     pool: Pool<B>,
     spot: Spot,
-    number: u64,
     filled: bool,
 }
 
 impl<B: Kept> Place<B> {
-    pub(super) fn of(pool: &Pool<B>, spot: Spot, number: u64) -> Self {
+    pub(super) fn of(pool: &Pool<B>, spot: Spot) -> Self {
         Self {
             pool: pool.clone(),
             spot,
-            number,
             filled: false,
         }
-    }
-
-    /// Of no other place of this process: for the names of folders.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
     }
 
     /// Puts the bundler that has come up into its place.

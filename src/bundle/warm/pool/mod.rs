@@ -6,7 +6,6 @@ mod lease;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,8 +82,6 @@ struct Inner<B> {
     closing: CancellationToken,
     /// Bundlers that are being started or ended.
     tasks: TaskTracker,
-    /// How many places were given.
-    places: AtomicU64,
 }
 
 struct Table<B> {
@@ -125,7 +122,6 @@ impl<B: Kept> Pool<B> {
                 changed: Notify::new(),
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
-                places: AtomicU64::new(0),
             }),
         }
     }
@@ -192,8 +188,7 @@ impl<B: Kept> Pool<B> {
             }
         }
         table.slots.insert(spot, Slot::Starting);
-        let number = self.inner.places.fetch_add(1, Ordering::Relaxed);
-        Some(Place::of(self, spot, number))
+        Some(Place::of(self, spot))
     }
 
     /// Runs what starts a bundler, in the background. The pool is closed only
