@@ -1,13 +1,15 @@
 //! What an earlier process has left half done: temporary folders of builds
-//! that nobody runs or that have ended, dependency sets that were being filled,
-//! and the folders of canaries; and unpacked sites that are no longer believed.
+//! that nobody runs or that have ended, and of bundlers, with whoever is still at
+//! work there, dependency sets that were being filled, and the folders of
+//! canaries; and unpacked sites that are no longer believed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::bundle::deps;
 use crate::bundle::sandbox::{kill_leftovers, left_canaries};
+use crate::bundle::warm::mark;
 use crate::data_dir::DataDir;
 use crate::disk::remove_tree;
 use crate::domain::JobId;
@@ -22,20 +24,24 @@ pub(super) async fn sweep(app: &App, worker: &str) -> Vec<PathBuf> {
     let taken = tokio::task::spawn_blocking(move || sandbox.take_back(data.build_caches()));
     let _ = taken.await;
     let mut left = Vec::new();
-    for (path, name) in temporary(app).await {
+    let tmp = app.data.tmp();
+    for name in names_in(&tmp).await {
+        let path = tmp.join(&name);
         if DataDir::is_ended_tmp(&name) {
             left.push(path);
         } else if let Some(job) = DataDir::job_of_tmp(&name)
             && !is_running(app, &job).await
         {
-            kill_leftovers(&app.sandbox, job.as_str()).await;
+            kill_leftovers(job.as_str()).await;
             left.push(path);
         }
     }
     left.extend(deps::half_filled(&app.data));
     left.extend(left_canaries(&app.data));
-    // Their processes went with the server that had started them.
     let bundlers = app.data.bundlers();
+    for folder in names_in(&bundlers).await {
+        kill_leftovers(&mark(&folder)).await;
+    }
     left.extend(bundlers.exists().then_some(bundlers));
     let mut doomed = Vec::new();
     for (number, path) in left.into_iter().enumerate() {
@@ -81,16 +87,13 @@ async fn remove(path: PathBuf) {
     let _ = removed.await;
 }
 
-/// What lies in the temporary folder, and its names.
-async fn temporary(app: &App) -> Vec<(PathBuf, String)> {
+async fn names_in(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    let Ok(mut entries) = tokio::fs::read_dir(app.data.tmp()).await else {
+    let Ok(mut entries) = tokio::fs::read_dir(folder).await else {
         return found;
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
-        if let Ok(name) = entry.file_name().into_string() {
-            found.push((entry.path(), name));
-        }
+        found.extend(entry.file_name().into_string());
     }
     found
 }

@@ -10,8 +10,9 @@ const TABLE: &str = include_str!("main.rs");
 
 /// What stands in the place of a code: nothing is answered, or the answer is
 /// the protocol's own.
-const ENDINGS: [&str; 10] = [
-    "200", "400", "431", "closed", "cut", "its row", "left out", "not run", "refused", "synced",
+const ENDINGS: [&str; 11] = [
+    "200", "400", "431", "closed", "cut", "its row", "killed", "left out", "not run", "refused",
+    "synced",
 ];
 
 struct Row<'a> {

@@ -115,6 +115,12 @@
 //! | a build outlives its job | build/endings.rs | a_build_over_its_time_is_killed_with_all_it_started | PREVIEW_TIMEOUT |
 //! | ... or its cancellation | build/endings.rs | a_cancelled_build_is_killed_with_all_it_started | CANCELLED |
 //! | | build/endings.rs | a_cancelled_build_without_a_sandbox_is_killed_with_all_it_started | CANCELLED |
+//! | | build/endings.rs | a_build_that_kills_its_own_group_leaves_nothing | PREVIEW_BUILD_FAILED |
+//! | | build/endings.rs | a_build_whose_warden_stands_still_is_killed_with_all_it_started | CANCELLED |
+//! | a warm bundler that holds what it is bound by | build/warm_hostile.rs | a_bundler_that_does_not_come_up_is_ended_with_all_it_started | killed |
+//! | | cli/outlive.rs | a_killed_server_takes_its_bundlers_along | killed |
+//! | | cli/outlive.rs | the_next_server_ends_what_a_bundler_has_left | killed |
+//! | ... whose processes replace themselves | build/warm_hostile.rs | processes_that_replace_themselves_hold_nobody_up | 200 |
 //! | shared dependencies poisoned | build/sandbox.rs | a_build_cannot_poison_the_dependencies_it_shares | refused |
 //! | ... by a command that moves them away | build/diverted.rs | a_command_that_moves_its_dependencies_away_cannot_write_in_what_is_shared | PREVIEW_BUILD_FAILED |
 //! | ... by a lockfile that names one package and fetches another | build/poison.rs | a_package_under_the_name_of_another_is_in_nobody_elses_downloads | left out |

@@ -1,5 +1,6 @@
 //! Builds that do not end by themselves: killed whole, whatever they started.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hivesync::domain::preview::{Platform, PreviewStatus};
 use hivesync::domain::project::ProjectConfig;
 use hivesync::ephemeral::topic;
 use hivesync::store::{Batch, Expect, Record};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::builder::{Builder, Tree};
 
@@ -155,6 +157,71 @@ async fn a_cancelled_restricted_build_is_killed_with_all_it_started() {
 async fn a_cancelled_build_without_a_sandbox_is_killed_with_all_it_started() {
     let builder = Builder::with(|config| config.builds.sandbox = SandboxChoice::None).await;
     cancelled_build_ends(builder, true, "hive-open").await;
+}
+
+/// Its warden is not of that group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_kills_its_own_group_leaves_nothing() {
+    let builder = Builder::with(|config| config.builds.sandbox = SandboxChoice::None).await;
+    let project = builder.trusted_project().await;
+    let script = r#"
+cp "$(command -v sleep)" ./hive-apart
+env -i setsid sh -c ': > there; exec ./hive-apart 3000' > /dev/null 2>&1 &
+while [ ! -e there ]; do :; done
+kill -9 0
+"#;
+    let tree = Tree::script(script);
+    let (code, _, log) = builder.failure(project, &tree, Platform::Web).await;
+    assert_eq!(code, "PREVIEW_BUILD_FAILED", "{log}");
+    assert_eq!(alive("hive-apart"), 0);
+    builder.stop().await;
+}
+
+/// Without a sandbox a build can see to it that its warden does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_whose_warden_stands_still_is_killed_with_all_it_started() {
+    let builder = Builder::with(|config| config.builds.sandbox = SandboxChoice::None).await;
+    let project = builder.trusted_project().await;
+    let script = r#"
+cp "$(command -v sleep)" ./hive-still
+env -i setsid ./hive-still 3000 > /dev/null 2>&1 &
+./hive-still 3000 > /dev/null 2>&1 &
+echo started
+./hive-still 3000
+"#;
+    let commit = builder.upload(project, &Tree::script(script)).await;
+    let id = builder.request(project, &commit, Platform::Web).await;
+    started(&builder, &id, "hive-still").await;
+    let wardens = wardens();
+    assert_eq!(wardens.len(), 1);
+    for warden in wardens {
+        kill_process(warden, Signal::STOP).expect("it is ours");
+    }
+    cancel(&builder, &id).await;
+    builder
+        .until(&id, |_, log| log.contains("CANCELLED: "))
+        .await;
+    assert_nothing_left(&builder, &id, "hive-still");
+    builder.stop().await;
+}
+
+/// Those of this process.
+fn wardens() -> Vec<Pid> {
+    let own = std::process::id();
+    let threads = fs::read_dir(format!("/proc/{own}/task")).expect("our own");
+    let children = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .collect::<Vec<_>>()
+        .join(" ");
+    children
+        .split_ascii_whitespace()
+        .filter(|id| {
+            let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            words.windows(6).any(|part| part == b"\0cell\0")
+        })
+        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

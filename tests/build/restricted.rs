@@ -2,6 +2,7 @@
 //! `restricted`.
 
 use std::fs;
+use std::process::Command;
 
 use hivesync::config::SandboxChoice;
 use hivesync::domain::preview::{Platform, SandboxLevel};
@@ -53,7 +54,7 @@ const connect = (name, where) => new Promise((done) => {
   } catch { done(); }
 });
 const run = (command) => cp.execSync(command, { stdio: 'pipe' });
-const { data, server, port } = JSON.parse(fs.readFileSync('where.json', 'utf8'));
+const { data, server, port, memory } = JSON.parse(fs.readFileSync('where.json', 'utf8'));
 (async () => {
   attempt('database', () => fs.readFileSync(data + '/db/hivesync.redb'));
   attempt('data folder', () => fs.readdirSync(data));
@@ -76,6 +77,9 @@ const { data, server, port } = JSON.parse(fs.readFileSync('where.json', 'utf8'))
   attempt('namespaces', () => run('unshare -Ur true'));
   attempt('mount', () => run('mount -t tmpfs none .'));
   attempt('shared memory', () => run('perl -e "exit(defined(shmget(0, 4096, 0600)) ? 0 : 1)"'));
+  attempt('shared memory of another', () => {
+    run(`perl -e 'exit(shmread(${memory}, my $byte, 0, 1) ? 0 : 1)'`);
+  });
   attempt('message queue', () => run('perl -e "exit(defined(msgget(0, 0600)) ? 0 : 1)"'));
   attempt('semaphores', () => run('perl -e "exit(defined(semget(0, 1, 0600)) ? 0 : 1)"'));
   attempt('file in memory', () => {
@@ -117,10 +121,37 @@ const { data, server, port } = JSON.parse(fs.readFileSync('where.json', 'utf8'))
     fs.writeFileSync(process.env.HOME + '/a', '');
     if (run('echo piped').toString() !== 'piped\n') throw new Error('no children');
   });
+  attempt('own urgency', () => {
+    require('os').setPriority(1);
+    run('ulimit -n 100 && nice -n 1 ionice -c 3 true && taskset 1 true');
+  });
   fs.mkdirSync('dist');
   fs.writeFileSync('dist/index.html', reached.join(', '));
 })();
 "#;
+
+/// A segment that another program has made, and anybody may read.
+struct SharedMemory {
+    id: String,
+}
+
+impl SharedMemory {
+    fn open_to_all() -> Self {
+        let made = Command::new("ipcmk")
+            .args(["-M", "4096", "-p", "0666"])
+            .output();
+        let said = String::from_utf8(made.expect("it runs").stdout).expect("text");
+        let id = said.trim().rsplit(' ').next().expect("a number").to_owned();
+        assert!(id.parse::<u32>().is_ok(), "{said}");
+        Self { id }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        let _ = Command::new("ipcrm").args(["-m", &self.id]).status();
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restricted_build_reaches_its_own_files_alone() {
@@ -135,12 +166,15 @@ async fn a_restricted_build_reaches_its_own_files_alone() {
     )]);
     tree.put("reach.js", REACH);
     let port = app.listening.get().expect("it listens").port();
+    let memory = SharedMemory::open_to_all();
     let told = serde_json::json!({
         "data": app.data.root(), "server": std::process::id(), "port": port,
+        "memory": memory.id,
     });
     tree.put("where.json", &told.to_string());
     let built = builder.build(project, &tree, Platform::Web).await;
-    assert_eq!(built.text("dist/index.html"), "own files", "{}", built.log);
+    let reached = built.text("dist/index.html");
+    assert_eq!(reached, "own files, own urgency", "{}", built.log);
     assert_eq!(built.preview.sandbox, Some(SandboxLevel::Restricted));
     assert!(!app.data.root().join("planted").exists());
     builder.stop().await;

@@ -11,6 +11,7 @@ use hivesync::domain::preview::{Platform, PreviewStatus};
 use hivesync::domain::project::ProjectConfig;
 
 use crate::builder::{Builder, Built, Tree};
+use crate::common::DEADLINE;
 use crate::endings::cancel;
 use crate::warm::{WARM, add};
 
@@ -26,15 +27,7 @@ struct Hostile {
 impl Hostile {
     /// The project with its bundler.
     async fn start(choice: SandboxChoice) -> Self {
-        let builder = Builder::with(|config| {
-            config.builds.sandbox = choice;
-            config.builds.warm.count = 1;
-        })
-        .await;
-        let project = match choice {
-            SandboxChoice::None => builder.trusted_project().await,
-            _ => builder.project(ProjectConfig::default()).await,
-        };
+        let (builder, project) = begin(choice).await;
         let mut hostile = Self {
             builder,
             project,
@@ -105,6 +98,19 @@ impl Hostile {
         assert_eq!(left(), Vec::<String>::new());
         self.builder.stop().await;
     }
+}
+
+async fn begin(choice: SandboxChoice) -> (Builder, ProjectId) {
+    let builder = Builder::with(|config| {
+        config.builds.sandbox = choice;
+        config.builds.warm.count = 1;
+    })
+    .await;
+    let project = match choice {
+        SandboxChoice::None => builder.trusted_project().await,
+        _ => builder.project(ProjectConfig::default()).await,
+    };
+    (builder, project)
 }
 
 /// What tells the processes that this test's bundlers start from all others.
@@ -223,6 +229,41 @@ async fn a_restricted_bundler_reads_nothing_of_another_project() {
     wrote_nothing(&hostile.serves("write").await);
     hostile.serves("stay").await;
     cancel(&hostile.builder, &id).await;
+    hostile.ends_for_good().await;
+}
+
+/// Nothing of it goes on, whatever it has kept of what it was given.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundler_that_does_not_come_up_is_ended_with_all_it_started() {
+    for choice in [
+        SandboxChoice::Isolated,
+        SandboxChoice::Restricted,
+        SandboxChoice::None,
+    ] {
+        let (builder, project) = begin(choice).await;
+        let mut tree = Tree::folder("tests/fixtures/holding-bundler");
+        tree.replace("config/index.js", "./holding", &tag());
+        builder.build(project, &tree, Platform::Ios).await;
+        let started = async {
+            while left().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let started = tokio::time::timeout(DEADLINE, started).await;
+        started.expect("it holds what it has");
+        builder.app().bundlers.close().await;
+        assert_eq!(left(), Vec::<String>::new());
+        builder.stop().await;
+    }
+}
+
+/// Whether or not they can be stopped in time: they cost no preview, and go.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_replace_themselves_hold_nobody_up() {
+    let mut hostile = Hostile::start(SandboxChoice::Isolated).await;
+    let flown = hostile.preview("comet").await;
+    assert!(flown.log.contains("let comets fly"), "{}", flown.log);
+    hostile.preview("nothing").await;
     hostile.ends_for_good().await;
 }
 

@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::json;
 
 use crate::client::{Session, create_user};
 use crate::process::{Home, Serving, ends_by};
@@ -38,6 +39,7 @@ fn serve(home: &Home, level: &str) -> Serving {
         )
         .env("SANDBOX", level)
         .env("LOCAL_DEV_MODE", "true")
+        .env("WARM_BUNDLERS", "1")
         .current_dir(home.path());
     Serving::start(command)
 }
@@ -121,6 +123,98 @@ async fn a_killed_server_takes_restricted_builds_along() {
 #[tokio::test]
 async fn a_killed_server_takes_unwalled_builds_along() {
     a_killed_server_takes_its_builds_along("none").await;
+}
+
+macro_rules! fixture {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../fixtures/holding-bundler/", $name)),
+        )
+    };
+}
+
+/// See its `config/index.js`.
+const HOLDING: [(&str, &str); 7] = [
+    fixture!("package.json"),
+    fixture!("index.js"),
+    fixture!("rn/package.json"),
+    fixture!("rn/cli.js"),
+    fixture!("cli/package.json"),
+    fixture!("cli/index.js"),
+    fixture!("config/package.json"),
+];
+const CONFIG: (&str, &str) = fixture!("config/index.js");
+
+/// A server with a bundler that never comes up, and the process which that has
+/// started.
+async fn serve_bundler(home: &Home, level: &str, mark: &str) -> (Serving, Vec<OwnedFd>) {
+    let mut server = serve(home, level);
+    server.wait_for(&format!("  sandbox  {level}"));
+    create_user(home, "ada", "user").expect(0);
+    let session = Session::open(&server, "ada").await;
+    let config = CONFIG.1.replace("./holding", &format!("./{mark}"));
+    let files = HOLDING.into_iter().chain([(CONFIG.0, config.as_str())]);
+    let project = session.configured("holding", &json!({})).await;
+    session.upload(project, files).await;
+    let job = session.build_for(project, "ios").await;
+    let end = session.end_of(&job).await;
+    assert_eq!(end["status"], "success", "{}", session.log(&job).await);
+    let deadline = Instant::now() + LEASE;
+    let mut running = alive(mark);
+    while running.is_empty() && Instant::now() < deadline {
+        tokio::task::yield_now().await;
+        running = alive(mark);
+    }
+    assert_eq!(running.len(), 1);
+    (server, running)
+}
+
+#[tokio::test]
+async fn a_killed_server_takes_its_bundlers_along() {
+    for level in ["isolated", "restricted", "none"] {
+        let home = home();
+        let mark = format!("hive-bond-{level}-{}", std::process::id());
+        let (server, running) = serve_bundler(&home, level, &mark).await;
+        server.signal(Signal::KILL);
+        server.wait();
+        all_end(&running, LEASE);
+    }
+}
+
+/// Where the warden was killed as well.
+#[tokio::test]
+async fn the_next_server_ends_what_a_bundler_has_left() {
+    let home = home();
+    let mark = format!("hive-left-{}", std::process::id());
+    let (server, running) = serve_bundler(&home, "restricted", &mark).await;
+    let wardens = wardens_of(server.id());
+    assert_eq!(wardens.len(), 1);
+    for signal in [Signal::STOP, Signal::KILL] {
+        for warden in &wardens {
+            kill_process(*warden, signal).expect("it is ours");
+        }
+        server.signal(signal);
+    }
+    server.wait();
+    assert_eq!(alive(&mark).len(), 1);
+    let server = serve(&home, "restricted");
+    all_end(&running, LEASE);
+    server.stop();
+}
+
+fn wardens_of(server: u32) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{server}/task")).expect("it runs");
+    let children: Vec<String> = threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .collect();
+    let ids = children.iter().flat_map(|ids| ids.split_whitespace());
+    ids.filter(|id| {
+        let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        words.windows(6).any(|part| part == b"\0cell\0")
+    })
+    .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+    .collect()
 }
 
 /// The ladder, by what the server finds on its `PATH`.

@@ -1,8 +1,13 @@
 //! The processes that descend from one.
 
+use std::collections::HashSet;
 use std::fs;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Looks at a family that is signalled. Honest processes are all found in the
+/// second or third; one that replaces itself could keep us looking for ever.
+const ROUNDS: usize = 20;
 
 /// Children, their children and so on, nearest first. What is born meanwhile
 /// may be missing.
@@ -31,4 +36,91 @@ pub(super) fn children(pid: Pid) -> Vec<Pid> {
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Those of them that have not ended: who has is a zombie until somebody takes
+/// leave of it.
+pub(super) fn living(pid: Pid) -> Vec<Pid> {
+    let mut found = of(pid);
+    found.retain(|pid| has_thread(*pid, |state| !"ZX".contains(state)));
+    found
+}
+
+/// Whether the process could run.
+pub(super) fn runs(pid: Pid) -> bool {
+    has_thread(pid, |state| !"TtZX".contains(state))
+}
+
+/// Asked of each thread: the first may have ended before the others.
+fn has_thread(pid: Pid, is: impl Fn(char) -> bool) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid()));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // Its name stands before, and may hold anything.
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        state.is_some_and(&is)
+    })
+}
+
+/// Sends `signal` to each of them, those included that are born meanwhile;
+/// answers whether the last look has found nobody else. Blocking.
+pub(super) fn signal(pid: Pid, signal: Signal) -> bool {
+    reach(
+        || of(pid),
+        |pid| {
+            let _ = kill_process(pid, signal);
+        },
+    )
+}
+
+fn reach(find: impl Fn() -> Vec<Pid>, send: impl Fn(Pid)) -> bool {
+    let mut reached = HashSet::new();
+    for _ in 0..ROUNDS {
+        let mut found = find();
+        found.retain(|pid| reached.insert(*pid));
+        if found.is_empty() {
+            return true;
+        }
+        found.into_iter().for_each(&send);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    fn pid(number: i32) -> Pid {
+        Pid::from_raw(number).expect("not zero")
+    }
+
+    #[test]
+    fn who_is_born_meanwhile_is_reached_once() {
+        let family = RefCell::new(vec![pid(2), pid(3)]);
+        let sent = RefCell::new(Vec::new());
+        let all = reach(
+            || family.borrow().clone(),
+            |reached| {
+                sent.borrow_mut().push(reached);
+                if reached == pid(3) {
+                    family.borrow_mut().push(pid(4));
+                }
+            },
+        );
+        assert!(all);
+        assert_eq!(*sent.borrow(), [pid(2), pid(3), pid(4)]);
+    }
+
+    #[test]
+    fn those_who_replace_themselves_are_given_up() {
+        let last = Cell::new(1);
+        let find = || {
+            last.set(last.get() + 1);
+            vec![pid(last.get())]
+        };
+        assert!(!reach(find, |_| {}));
+    }
 }

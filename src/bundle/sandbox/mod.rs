@@ -25,6 +25,7 @@ mod proof;
 mod resident;
 mod restricted;
 mod run;
+mod running;
 mod toolchain;
 mod users;
 mod watch;
@@ -327,12 +328,10 @@ pub fn left_canaries(data: &DataDir) -> Vec<PathBuf> {
     proof::left_in(&data.tmp())
 }
 
-/// Ends what an earlier process has left running of the build `mark`, where no
-/// sandbox has taken it along.
-pub async fn kill_leftovers(sandbox: &Sandbox, mark: &str) {
-    if sandbox.level() != Some(SandboxLevel::Isolated) {
-        leftovers::kill(mark).await;
-    }
+/// Ends what an earlier process has left running of the build `mark`, at
+/// whatever level that was: where it was no sandbox that has taken it along.
+pub async fn kill_leftovers(mark: &str) {
+    leftovers::kill(mark).await;
 }
 
 /// The first file of that name on the server's `PATH` that can be run.

@@ -1,21 +1,26 @@
 //! A command that stays: it takes orders over its standard input and answers
 //! among what it writes, by lines that begin with a nonce. Everything else it
 //! writes goes to the log of whoever it works for at the time.
+//!
+//! Its pipes lie in its reach: it can open either end of them by `/proc`, read
+//! its own answers and write its own orders. That harms nobody but itself. What
+//! it is bound to its server by is not among them.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe::Receiver;
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::mpsc;
 
 use super::cell::Cell;
 use super::descendants;
 use super::launcher::Input;
 use super::output::Lines;
-use super::run::{Command, Running, breach};
+use super::run::{Command, breach};
+use super::running::Running;
 use crate::bundle::log::BuildLog;
 
 /// Answers that nobody has asked for yet; a command that sends more waits.
@@ -26,6 +31,7 @@ const ANSWERS: usize = 4;
 pub struct Resident {
     cell: Cell,
     running: Running,
+    orders: Sender,
     answers: mpsc::Receiver<String>,
     ear: Arc<Ear>,
 }
@@ -51,11 +57,13 @@ impl Cell {
     /// Starts `command`. `nonce` is how its answers begin.
     pub fn reside(&self, command: &Command, nonce: String) -> io::Result<Resident> {
         let (read, write) = io::pipe()?;
+        let (theirs, orders) = io::pipe()?;
+        let orders = Sender::from_owned_fd(OwnedFd::from(orders))?;
         let group = self.sandbox().group()?;
         let place = group.as_ref().map(|group| group.path());
-        let mut process = self.process(command, Input::Bond, place)?;
-        process.stdout(write.try_clone()?).stderr(write);
-        let running = Running::start(process, group)?;
+        let mut process = self.process(command, Input::Orders, place)?;
+        process.stdout(write).stderr(theirs);
+        let running = Running::start(self, process, group)?;
         let stream = Receiver::from_owned_fd(OwnedFd::from(read))?;
         let (sender, answers) = mpsc::channel(ANSWERS);
         let ear = Arc::new(Ear::default());
@@ -63,6 +71,7 @@ impl Cell {
         Ok(Resident {
             cell: self.clone(),
             running,
+            orders,
             answers,
             ear,
         })
@@ -75,62 +84,42 @@ impl Resident {
         self.ear.turn(log.cloned());
     }
 
-    /// Writes `order` as one line.
-    pub async fn order(&mut self, order: &str) -> io::Result<()> {
+    /// Writes `order` as one line. `false` once the command has ended or has used
+    /// up more than a build may.
+    pub async fn order(&mut self, order: &str) -> io::Result<bool> {
         // The folder that it is to write to, for one.
         self.cell.hand_over()?;
-        let stdin = self
-            .running
-            .bond
-            .as_mut()
-            .ok_or(io::ErrorKind::BrokenPipe)?;
-        stdin.write_all(format!("{order}\n").as_bytes()).await?;
-        stdin.flush().await
+        let line = format!("{order}\n");
+        // It may not read its orders, either.
+        let written = self.orders.write_all(line.as_bytes());
+        Ok(within_limits(&self.cell, &self.running, written)
+            .await
+            .is_some_and(|written| written.is_ok()))
     }
 
-    /// The next answer, without its nonce; `None` once the command has ended
-    /// or has used up more than a build may.
+    /// The next answer, without its nonce; `None` once the command has ended or
+    /// has used up more than a build may.
     pub async fn answer(&mut self) -> Option<String> {
-        let watch = self
-            .running
-            .pid()
-            .map(|pid| self.cell.watch(pid).in_group(self.running.group.clone()));
-        tokio::select! {
-            answer = self.answers.recv() => answer,
-            breach = breach(watch.as_ref()) => {
-                tracing::info!(?breach, "a warm bundler went over its limits");
-                None
-            }
-        }
+        within_limits(&self.cell, &self.running, self.answers.recv()).await?
     }
 
     /// Lets none of its processes run: while nobody has work for it, it has
-    /// nothing to do, and what it has written stays as it is.
-    pub fn pause(&self) {
-        self.signal(Signal::STOP);
+    /// nothing to do, and what it has written stays as it is. Answers whether
+    /// all of them were reached: some may be born faster than they are found.
+    pub async fn pause(&self) -> bool {
+        self.signal(Signal::STOP).await
     }
 
-    pub fn resume(&self) {
-        self.signal(Signal::CONT);
+    pub async fn resume(&self) {
+        self.signal(Signal::CONT).await;
     }
 
-    /// Children that are born meanwhile are found in the next round.
-    fn signal(&self, signal: Signal) {
+    async fn signal(&self, signal: Signal) -> bool {
         let Some(pid) = self.running.pid() else {
-            return;
+            return true;
         };
-        let mut reached = Vec::new();
-        loop {
-            let mut found = descendants::of(pid);
-            found.retain(|pid| !reached.contains(pid));
-            if found.is_empty() {
-                return;
-            }
-            for pid in found {
-                let _ = kill_process(pid, signal);
-                reached.push(pid);
-            }
-        }
+        let sent = tokio::task::spawn_blocking(move || descendants::signal(pid, signal));
+        sent.await.unwrap_or(false)
     }
 
     /// Whether any of its processes could run: none can that is paused, but
@@ -138,7 +127,7 @@ impl Resident {
     #[must_use]
     pub fn is_awake(&self) -> bool {
         let pid = self.running.pid();
-        pid.is_some_and(|pid| descendants::of(pid).into_iter().any(runs))
+        pid.is_some_and(|pid| descendants::of(pid).into_iter().any(descendants::runs))
     }
 
     /// Bytes of memory that the command and all it has started hold.
@@ -152,21 +141,26 @@ impl Resident {
 
     /// Kills it and waits until it is gone.
     pub async fn end(self) {
-        self.cell.kill(self.running).await;
+        self.running.end().await;
     }
 }
 
-/// Asked of each thread: the first may have ended before the others.
-fn runs(pid: Pid) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid()));
-    threads.into_iter().flatten().flatten().any(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // Its name stands before, and may hold anything.
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
-        state.is_some_and(|state| !"TtZX".contains(state))
-    })
+/// What comes of `work`, unless the command uses up more than a build may before.
+async fn within_limits<T>(
+    cell: &Cell,
+    running: &Running,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let watch = running
+        .pid()
+        .map(|pid| cell.watch(pid).in_group(running.group()));
+    tokio::select! {
+        done = work => Some(done),
+        breach = breach(watch.as_ref()) => {
+            tracing::info!(?breach, "a warm bundler went over its limits");
+            None
+        }
+    }
 }
 
 fn resident_bytes(pid: Pid) -> u64 {

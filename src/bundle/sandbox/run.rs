@@ -5,27 +5,20 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, ChildStdin};
+use rustix::process::Signal;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::Cell;
 use super::launcher::{Environment, Input};
-use super::leftovers;
 use super::output;
-use super::watch::cgroup::Group;
+use super::running::{DEATH, Running};
 use super::watch::{Breach, Watch};
 use crate::bundle::log::BuildLog;
 use crate::domain::preview::SandboxLevel;
-
-/// How long a killed build's processes may take to be gone; the kernel needs
-/// milliseconds.
-const DEATH: Duration = Duration::from_secs(5);
 
 /// A program with its arguments, all as the build sees them.
 #[derive(Debug)]
@@ -123,9 +116,9 @@ impl Cell {
         let pump = tokio::spawn(output::pump(streams, log.clone()));
         let watch = running
             .pid()
-            .map(|pid| self.watch(pid).in_group(running.group.clone()));
+            .map(|pid| self.watch(pid).in_group(running.group()));
         let ended = tokio::select! {
-            status = running.child.wait() => Ended::Exited(exit_code(status?)),
+            status = running.ended() => Ended::Exited(exit_code(status?)),
             breach = breach(watch.as_ref()) => Ended::Exceeded(breach),
             () = tokio::time::sleep(limit) => Ended::TimedOut,
             () = cancel.cancelled() => Ended::Cancelled,
@@ -133,7 +126,7 @@ impl Cell {
         let ended = match ended {
             Ended::Exited(code) => self.judged(code, &running, watch.as_ref()).await,
             killed => {
-                self.kill(running).await;
+                running.end().await;
                 killed
             }
         };
@@ -153,7 +146,7 @@ impl Cell {
     /// have been quicker than the watch.
     async fn judged(&self, code: i32, running: &Running, watch: Option<&Watch>) -> Ended {
         let limits = self.sandbox.limits();
-        let group = running.group.as_ref().filter(|_| code != 0);
+        let group = running.group().filter(|_| code != 0);
         if let Some(breach) = group.and_then(|group| group.breach(&limits)) {
             return Ended::Exceeded(breach);
         }
@@ -185,16 +178,14 @@ impl Cell {
                 Some(OwnedFd::from(read))
             }
         };
-        let running = Running::start(process, group)?;
+        let running = Running::start(self, process, group)?;
         stop_point!(BuildSpawned);
         let streams = output::Streams::new(OwnedFd::from(log_read), captured)?;
         Ok((running, streams))
     }
 
     /// `command` in its cell, ready to be started; the caller says where its
-    /// output goes. Its standard input is a pipe that must be held: once our
-    /// end is closed, on purpose or because our process has died, the command
-    /// and all that it has started are killed.
+    /// output goes, and what binds its warden to us ([`Running::start`]).
     /// With a `group` all of it is in that cgroup.
     pub(super) fn process(
         &self,
@@ -205,11 +196,7 @@ impl Cell {
         self.hand_over()?;
         let words = self.words(command, input, group)?;
         let mut process = tokio::process::Command::new(&words[0]);
-        process
-            .args(&words[1..])
-            .env_clear()
-            .stdin(Stdio::piped())
-            .process_group(0);
+        process.args(&words[1..]).env_clear().process_group(0);
         let environment = self.environment(command);
         if self.level == SandboxLevel::Isolated {
             process.envs(Environment::told(environment));
@@ -217,53 +204,6 @@ impl Cell {
             process.current_dir(&command.cwd).envs(environment);
         }
         Ok(process)
-    }
-
-    /// Kills the whole of it and waits.
-    pub(super) async fn kill(&self, running: Running) {
-        let Running {
-            mut child,
-            bond,
-            group: _group,
-        } = running;
-        drop(bond);
-        if timeout(DEATH, child.wait()).await.is_ok() {
-            return;
-        }
-        tracing::warn!(build = self.mark, "a build's processes do not end");
-        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-        let _ = timeout(DEATH, child.wait()).await;
-        if self.level != SandboxLevel::Isolated {
-            leftovers::kill(&self.mark).await;
-        }
-    }
-}
-
-/// A command under its warden. Dropped, it is killed.
-#[derive(Debug)]
-pub(super) struct Running {
-    child: Child,
-    pub(super) bond: Option<ChildStdin>,
-    pub(super) group: Option<Arc<Group>>,
-}
-
-impl Running {
-    /// `process` holds our ends of the pipes for writing: it goes here, or the
-    /// streams could not end.
-    pub(super) fn start(
-        mut process: tokio::process::Command,
-        group: Option<Arc<Group>>,
-    ) -> io::Result<Self> {
-        let mut child = process.spawn()?;
-        let bond = child.stdin.take();
-        Ok(Self { child, bond, group })
-    }
-
-    /// The warden's; `None` once it has ended.
-    pub(super) fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(self.child.id()?.cast_signed())
     }
 }
 

@@ -62,7 +62,7 @@ impl From<Error> for NotStarted {
     }
 }
 
-/// Dropped, its process dies; its folder stays until the next start.
+/// Dropped, its processes die; its folder stays until the next start.
 pub struct Bundler {
     pub facts: Facts,
     /// The commit that its checkout is of.
@@ -150,7 +150,13 @@ impl Bundler {
             touched: Vec::new(),
             limit: *start.limit,
         };
-        let said = bundler.ask(&order, pending, start.cancel).await?;
+        let said = match bundler.ask(&order, pending, start.cancel).await {
+            Ok(said) => said,
+            Err(error) => {
+                bundler.end(start.cancel).await;
+                return Err(error.into());
+            }
+        };
         let why = match said.as_deref().map(serde_json::from_str) {
             Some(Ok(Ready { ready: true, .. })) => return Ok(bundler),
             Some(Ok(Ready { why: Some(why), .. })) => driver::reason(&why),
@@ -165,7 +171,8 @@ impl Bundler {
     ///
     /// # Errors
     /// `CANCELLED`: it may answer yet, see [`Kept::settle`]. `PREVIEW_TIMEOUT`
-    /// when `limit` is over: it is of no more use then.
+    /// when `limit` is over, and others when it is not to be kept still: it must
+    /// be ended then.
     pub async fn build(
         &mut self,
         touched: &[Touched],
@@ -261,7 +268,7 @@ impl Bundler {
         cancel: &CancellationToken,
     ) -> Result<Option<String>> {
         let limit = pending.limit;
-        self.resident.resume();
+        self.resident.resume().await;
         self.order = Ordered::InPart;
         // It may not read its orders, either.
         let ordered = tokio::select! {
@@ -269,7 +276,7 @@ impl Bundler {
             () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
             () = cancel.cancelled() => return Err(cancelled()),
         };
-        if ordered.is_err() {
+        if !ordered.or_internal("order a warm bundler")? {
             return Ok(None);
         }
         self.order = Ordered::Given(pending);
@@ -279,13 +286,18 @@ impl Bundler {
             () = tokio::time::sleep(limit.left()) => return Err(limit.exceeded()),
             () = cancel.cancelled() => return Err(cancelled()),
         };
-        self.answered();
+        self.answered().await?;
         Ok(answer)
     }
 
-    fn answered(&mut self) {
-        self.resident.pause();
-        self.order = Ordered::Answered;
+    async fn answered(&mut self) -> Result<()> {
+        if self.resident.pause().await {
+            self.order = Ordered::Answered;
+            return Ok(());
+        }
+        // Whatever it goes on with, it takes no more orders.
+        self.order = Ordered::InPart;
+        Err(Error::internal("it does not come to rest"))
     }
 
     /// Waits for the answer that is still to come, and throws it away.
@@ -294,7 +306,9 @@ impl Bundler {
             answer = self.resident.answer() => answer,
             () = tokio::time::sleep(pending.limit.left()) => return false,
         };
-        self.answered();
+        if self.answered().await.is_err() {
+            return false;
+        }
         let outcome = self.judged(answer, &pending.touched).await;
         // One that failed is as good as another: the next build will see.
         matches!(outcome, Ok(Outcome::Built(_) | Outcome::Failed))

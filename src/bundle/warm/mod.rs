@@ -25,3 +25,10 @@ mod take;
 pub use bundler::{Bundler, Facts, NotStarted, Outcome, Start, Touched, remove_folder};
 pub use pool::{Absence, Bundlers, Kept, Lease, Place, Pool, Spot};
 pub use take::take;
+
+/// What marks the processes of the bundler whose folder has this name: it is of
+/// no other on this machine.
+#[must_use]
+pub fn mark(folder: &str) -> String {
+    format!("bundler-{folder}")
+}

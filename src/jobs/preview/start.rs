@@ -17,7 +17,7 @@ use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::{Access, Cell};
 use crate::bundle::transform::{TransformCache, key_of};
 use crate::bundle::warm::{
-    Bundler, Facts, Kept, NotStarted, Outcome, Place, Spot, Start, remove_folder,
+    Bundler, Facts, Kept, NotStarted, Outcome, Spot, Start, mark, remove_folder,
 };
 use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
@@ -53,7 +53,7 @@ pub(super) fn begin(app: &Arc<App>, shown: Shown) {
     let bundlers = app.bundlers.clone();
     let app = Arc::clone(app);
     bundlers.spawn(async move {
-        match start(&app, &shown, &place).await {
+        match start(&app, &shown).await {
             Ok(bundler) => place.fill(bundler),
             Err(_) if app.bundlers.closing().is_cancelled() => {}
             Err(reason) => place.fail(told(spot, reason)),
@@ -87,8 +87,8 @@ pub(super) fn bundles_warm(kind: ProjectKind, platform: Platform) -> bool {
     }
 }
 
-async fn start(app: &Arc<App>, shown: &Shown, place: &Place) -> Result<Bundler, NotStarted> {
-    let name = format!("{}-{}-{}", shown.project.id, shown.platform, place.number());
+async fn start(app: &Arc<App>, shown: &Shown) -> Result<Bundler, NotStarted> {
+    let name = format!("{}-{}-{}", shown.project.id, shown.platform, random(app, 8));
     let dir = app.data.bundlers().join(&name);
     let bench = {
         let dir = dir.clone();
@@ -131,7 +131,7 @@ async fn run(
         commit: shown.commit.clone(),
         bench: bench.clone(),
         cell: build.cell.clone(),
-        nonce: nonce(app),
+        nonce: format!("@{} ", random(app, 16)),
         heap: app.bundlers.heap(),
         log,
         limit: &build.limit,
@@ -204,8 +204,7 @@ async fn equip(app: &App, shown: &Shown, build: &mut Build, npmrc: &Npmrc) -> Re
 
 /// The checkout read-only: what a build has written must not meet the next.
 fn cell(app: &App, bench: &Workbench, shown: &Shown, name: &str) -> Result<Cell> {
-    let mark = format!("bundler-{name}");
-    let mut cell = bench.bare_cell(Cell::new(&app.sandbox, shown.level, &mark));
+    let mut cell = bench.bare_cell(Cell::new(&app.sandbox, shown.level, &mark(name)));
     cell.belong_to(shown.project.id)
         .or_internal("find a user for a warm bundler")?;
     let guest = std::path::Path::new("/work");
@@ -224,10 +223,11 @@ fn lend_scratch(build: &mut Build) -> Result<()> {
     Ok(())
 }
 
-fn nonce(app: &App) -> String {
-    let mut bytes = [0; 16];
+/// So many random bytes, as text.
+fn random(app: &App, length: usize) -> String {
+    let mut bytes = vec![0; length];
     app.random.fill(&mut bytes);
-    format!("@{} ", HEXLOWER.encode(&bytes))
+    HEXLOWER.encode(&bytes)
 }
 
 /// Lets the bundler build the same commit: it must come out byte by byte as the

@@ -12,11 +12,12 @@ use super::{Level, assert_others_build};
 use crate::builder::{Builder, Tree};
 
 /// As `attempts.cjs` names them.
-pub(super) const ATTEMPTS: [&str; 19] = [
+pub(super) const ATTEMPTS: [&str; 20] = [
     "the environment of the server",
     "the environment of another process",
     "the memory of the server",
     "a signal to the server",
+    "the scheduling of the server",
     "the data folder",
     "the database",
     "the secrets",

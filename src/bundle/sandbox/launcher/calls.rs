@@ -5,6 +5,8 @@
 //! A refused call fails like one that this machine does not allow, so that a
 //! program which merely tries goes on.
 
+mod others;
+
 use std::collections::BTreeMap;
 use std::io;
 
@@ -113,6 +115,16 @@ const ENOSYS: &[i64] = &[
     libc::SYS_semget,
     libc::SYS_msgget,
     libc::SYS_mq_open,
+    // The same of other programs that run as this user.
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_unlink,
     libc::SYS_memfd_create,
     libc::SYS_memfd_secret,
 ];
@@ -232,6 +244,7 @@ impl Calls {
             refused.into_iter().collect::<Result<_, _>>()?,
         )?;
         rules.insert(libc::SYS_setsockopt, options(&MEMORY_OPTIONS)?);
+        rules.extend(others::refused()?);
         self.sockets(&mut rules)?;
         if self.guard_modes {
             for (call, position) in MODE_CALLS {

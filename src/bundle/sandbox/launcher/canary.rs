@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use rustix::process::{Pid, getuid, test_kill_process};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
 use super::paths::hold_connections;
@@ -210,7 +211,11 @@ impl Canary {
                 "another process's environment can be read",
             )?;
         }
-        Ok(())
+        // What it may run on is what it runs on already.
+        let server = Pid::from_raw(self.server);
+        let changed =
+            sched_getaffinity(server).and_then(|processors| sched_setaffinity(server, &processors));
+        promise(changed.is_err(), "the server's scheduling can be changed")
     }
 
     fn network(&self) -> Result<(), &'static str> {

@@ -8,24 +8,27 @@ use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, pidfd_open,
     pidfd_send_signal, set_child_subreaper, wait,
 };
+use rustix::stdio::dup2_stderr;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, oom_score, set_oom_score};
 use crate::bundle::sandbox::descendants;
 
-/// The warden's own standard input is its bond to the server: a pipe that
-/// nobody else has the other end of. When that end is closed, all is over.
+/// The warden's own standard input is its bond to the server: one of a pair of
+/// sockets, whose other end the server alone has. The command gets neither of
+/// them. When the other end is closed, or the server is gone, all is over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::bundle::sandbox) struct Warden {
     pub(in crate::bundle::sandbox) input: Input,
@@ -54,8 +57,9 @@ const TOLD: &str = "HIVESYNC_TELL_";
 #[serde(rename_all = "snake_case")]
 pub(in crate::bundle::sandbox) enum Input {
     Nothing,
-    /// What the server writes into the bond.
-    Bond,
+    /// Orders of the server's: the warden's third descriptor. The command's
+    /// errors go where its output does.
+    Orders,
 }
 
 /// When the kernel runs out of memory it takes a build first.
@@ -77,9 +81,18 @@ impl Warden {
                 Some(told.map_err(Failure::to("tell the environment"))?)
             }
         };
-        if self.input == Input::Nothing {
-            command.stdin(Stdio::null());
-        }
+        command
+            .stdin(
+                self.input
+                    .of_the_command()
+                    .map_err(Failure::to("pass on the orders"))?,
+            )
+            // A command that signals its group does not mean us.
+            .process_group(0);
+        let server = getppid()
+            .map(|server| pidfd_open(server, PidfdFlags::empty()))
+            .transpose()
+            .map_err(Failure::to("keep hold of the server"))?;
         // Its children begin with this; the warden itself must outlive them.
         let own = oom_score().map_err(Failure::to("read the memory score"))?;
         set_oom_score(FIRST_TO_GO).map_err(Failure::to("set the memory score"))?;
@@ -92,12 +105,23 @@ impl Warden {
         // One thread takes leave of processes; this other one only makes sure
         // that there is something to take leave of.
         thread::spawn(move || {
-            wait_for_the_server();
+            wait_for_the_end_of(server.as_ref());
             let _ = pidfd_send_signal(&handle, Signal::KILL);
         });
         let code = wait_for(main);
         end_all();
         Ok(code)
+    }
+}
+
+impl Input {
+    fn of_the_command(self) -> io::Result<Stdio> {
+        if self == Input::Nothing {
+            return Ok(Stdio::null());
+        }
+        let orders = fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)?;
+        dup2_stderr(rustix::stdio::stdout())?;
+        Ok(orders.into())
     }
 }
 
@@ -151,18 +175,19 @@ fn wait_for(main: Pid) -> u8 {
     }
 }
 
-/// Returns when the other end of our standard input is closed.
-fn wait_for_the_server() {
+/// Returns when the other end of our standard input is closed, or `server` has
+/// ended: whatever has become of that other end, it is of no use then.
+fn wait_for_the_end_of(server: Option<&OwnedFd>) {
     let stdin = rustix::stdio::stdin();
-    // No flag asked for: the end of the other side is always told, and data
-    // that waits for the command is none of our business.
-    let mut bond = [PollFd::new(&stdin, PollFlags::empty())];
+    // No flag asked for: the end of the other side is always told.
+    let mut ends = vec![PollFd::new(&stdin, PollFlags::empty())];
+    ends.extend(server.map(|server| PollFd::new(server, PollFlags::IN)));
     loop {
-        match poll(&mut bond, None) {
+        match poll(&mut ends, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return,
         }
-        if !bond[0].revents().is_empty() {
+        if ends.iter().any(|end| !end.revents().is_empty()) {
             return;
         }
     }

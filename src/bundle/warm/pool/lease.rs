@@ -96,25 +96,17 @@ pub struct Place<B: Kept = Bundler> {
     pool: Pool<B>,
     spot: Spot,
     key: String,
-    number: u64,
     filled: bool,
 }
 
 impl<B: Kept> Place<B> {
-    pub(super) fn of(pool: &Pool<B>, spot: Spot, key: &str, number: u64) -> Self {
+    pub(super) fn of(pool: &Pool<B>, spot: Spot, key: &str) -> Self {
         Self {
             pool: pool.clone(),
             spot,
             key: key.to_owned(),
-            number,
             filled: false,
         }
-    }
-
-    /// Of no other place of this process: for the names of folders.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
     }
 
     /// Puts the bundler that has come up into its place.

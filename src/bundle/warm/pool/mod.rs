@@ -8,7 +8,6 @@ mod lease;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -90,8 +89,6 @@ struct Inner<B> {
     closing: CancellationToken,
     /// Bundlers that are being started or ended.
     tasks: TaskTracker,
-    /// How many places were given.
-    places: AtomicU64,
 }
 
 struct Table<B> {
@@ -123,7 +120,6 @@ impl<B: Kept> Pool<B> {
                 changed: Notify::new(),
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
-                places: AtomicU64::new(0),
             }),
         }
     }
@@ -187,8 +183,7 @@ impl<B: Kept> Pool<B> {
             }
         }
         table.slots.insert(spot, Slot::Starting);
-        let number = self.inner.places.fetch_add(1, Ordering::Relaxed);
-        Some(Place::of(self, spot, key, number))
+        Some(Place::of(self, spot, key))
     }
 
     /// Runs what starts a bundler, in the background. The pool is closed only
@@ -245,7 +240,10 @@ impl<B: Kept> Pool<B> {
     pub async fn tend(&self) {
         loop {
             tokio::time::sleep(self.inner.limits.idle.min(LOOK_EVERY)).await;
-            self.look(Instant::now());
+            let pool = self.clone();
+            // Many processes take a while to be looked at.
+            let looked = tokio::task::spawn_blocking(move || pool.look(Instant::now()));
+            let _ = looked.await;
         }
     }
 

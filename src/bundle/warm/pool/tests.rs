@@ -1,6 +1,6 @@
 //! A pool of things that only say that they are bundlers.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
