@@ -54,7 +54,8 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .args(["export", "--platform", build.plan.platform.as_str()])
         .arg("--output-dir")
         .arg(build.cell.inside(&out))
-        .env("NODE_ENV", "production");
+        .env("NODE_ENV", "production")
+        .known_as(format!("expo export --platform {}", build.plan.platform));
     if build.plan.platform != Platform::Web && sdk(&build.plan.tree, &expo) >= PLAIN_SINCE {
         command = command.arg("--no-bytecode");
     }

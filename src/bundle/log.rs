@@ -13,6 +13,7 @@
 //! is indented by a space. A later attempt goes on in the same file, after an
 //! `== attempt 2`.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::redact::Redactor;
+use super::trouble::Listener;
 use crate::domain::preview::Stage;
 use crate::error::{Code, Context, Result};
 
@@ -46,6 +48,8 @@ enum Message {
     Mark(String),
     /// A remark, or a line of a command: dropped when there were too many.
     Line(String),
+    /// Answered with the line that tells most of why the last command has failed.
+    Trouble(oneshot::Sender<Option<String>>),
     /// Answered when everything before it is in the file.
     Flush(oneshot::Sender<()>),
 }
@@ -91,6 +95,7 @@ impl BuildLog {
             limit,
             left: limit,
             full: Arc::clone(&full),
+            listener: Listener::default(),
         };
         let task = tokio::spawn(writer.run(receiver));
         Ok((BuildLog { sender, full }, LogWriter { task }))
@@ -160,6 +165,14 @@ impl BuildLog {
         let _ = flushed.await;
     }
 
+    /// The line of the last command's output that tells most of why it has
+    /// failed: a stranger's text, without secrets and fit to be quoted.
+    pub async fn trouble(&self) -> Option<String> {
+        let (answer, told) = oneshot::channel();
+        self.send(Message::Trouble(answer)).await;
+        told.await.ok().flatten()
+    }
+
     /// A log that cannot be written stops no build.
     async fn send(&self, message: Message) {
         let _ = self.sender.send(message).await;
@@ -174,6 +187,7 @@ struct Writer {
     /// Bytes of `limit` that are not used yet.
     left: u64,
     full: Arc<AtomicBool>,
+    listener: Listener,
 }
 
 impl Writer {
@@ -205,8 +219,21 @@ impl Writer {
         let mut flushed = Vec::new();
         for message in messages {
             match message {
-                Message::Mark(line) => self.append(&mut bytes, &line),
-                Message::Line(line) => self.append_line(&mut bytes, &line),
+                Message::Mark(line) => {
+                    if line.starts_with("$ ") {
+                        self.listener = Listener::default();
+                    }
+                    self.append(&mut bytes, &line);
+                }
+                Message::Line(line) => {
+                    self.listener.hear(&self.redactor.clean(&line));
+                    self.append_line(&mut bytes, &line);
+                }
+                Message::Trouble(answer) => {
+                    // The colours that stood within a secret are gone by now.
+                    let told = self.listener.quote().map(|line| self.redactor.clean(line));
+                    let _ = answer.send(told.map(Cow::into_owned));
+                }
                 Message::Flush(done) => flushed.push(done),
             }
         }

@@ -30,6 +30,10 @@ const ETC: [(&str, &str); 4] = [
     ("nsswitch.conf", "hosts: files dns\n"),
 ];
 
+/// The detail of an error that has what the command said of it: a stranger's
+/// words, so the server's log does not repeat them.
+pub const SAID: &str = "said";
+
 /// The folders of one build.
 #[derive(Clone, Debug)]
 pub struct Workbench {
@@ -221,20 +225,30 @@ impl Build {
         };
         match finished.ended {
             Ended::Exited(0) => Ok(finished.stdout),
-            Ended::Exited(status) => Err(Error::new(
-                code,
-                format!(
+            Ended::Exited(status) => {
+                let message = format!(
                     "`{}` ended with code {status} after {:.1} s; {hint}",
-                    shortened(&command.display()),
+                    shortened(&command.name()),
                     finished.took.as_secs_f64(),
-                ),
-            )),
+                );
+                let error = Error::new(code, message);
+                Err(match self.log.trouble().await {
+                    Some(said) => error.with(SAID, self.as_in_project(&said)),
+                    None => error,
+                })
+            }
             Ended::TimedOut => Err(self.limit.exceeded()),
             Ended::Exceeded(breach) => {
                 Err(Error::new(breach.code().unwrap_or(code), breach.message()))
             }
             Ended::Cancelled => Err(cancelled()),
         }
+    }
+
+    /// `said` with the paths of the checkout as its owner knows them.
+    fn as_in_project(&self, said: &str) -> String {
+        let checkout = self.cell.inside(&self.bench.project);
+        said.replace(&format!("{}/", checkout.display()), "")
     }
 
     /// Runs the bundler to its success.

@@ -27,6 +27,11 @@ async fn each_failure_has_its_code_and_says_what_to_do() {
             "`npm run build` ended with code 3",
         ),
         (
+            Tree::script("echo 'Error: no bees in the hive' >&2; exit 3"),
+            "PREVIEW_BUILD_FAILED",
+            "Error: no bees in the hive; `npm run build` ended with code 3",
+        ),
+        (
             Tree::script("true"),
             "INVALID_PROJECT_STRUCTURE",
             "no output folder with an index.html",

@@ -83,7 +83,7 @@ fn ending(error: &Error) -> String {
     let code = error.code.as_str();
     match error.code {
         Code::InternalError => format!("{code}: a fault of the server; its log has the cause"),
-        _ => format!("{code}: {}", error.message),
+        _ => format!("{code}: {}", super::with_reason(error)),
     }
 }
 
