@@ -24,6 +24,7 @@ mod project;
 pub mod qr;
 mod requested;
 pub mod serve;
+mod source;
 mod upload;
 
 use std::ffi::{OsStr, OsString};

@@ -19,9 +19,9 @@ use super::output::{print as tell, print_aside};
 use super::platform;
 use super::project::{self, Project, Wanted};
 use super::requested::Requested;
+use super::source::{Source, source};
 use super::upload::Archive;
 use super::{login, qr};
-use crate::bundle::detect::unknown_keys;
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Code, Context, Error, Result};
@@ -35,7 +35,7 @@ const TOOK_TOO_LONG: u8 = 124;
 pub struct PreviewArgs {
     /// The project's folder
     #[arg(default_value = ".")]
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Address of the server; without it the one logged in to last
     #[arg(long, env = "HIVESYNC_SERVER")]
     server: Option<String>,
@@ -50,7 +50,7 @@ pub struct PreviewArgs {
     platform: Vec<Platform>,
     /// Build this branch, tag or commit of the project instead of uploading
     #[arg(long = "ref", value_name = "REF")]
-    git_ref: Option<String>,
+    pub(super) git_ref: Option<String>,
     /// Save the finished bundles in this folder
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -97,9 +97,20 @@ async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
         make: archive.is_some(),
     };
     let project = project::find(&client, &wanted).await?;
+    if archive.is_some()
+        && let Err(refusal) =
+            platform::require_of_folder(&args.path, &project.config, &args.platform)
+    {
+        project.unmake(&client, &refusal).await;
+        return Err(refusal);
+    }
     let source = source(&client, &project, archive, args).await?;
+    let platforms = platforms(&client, &project, args).await;
+    if args.git_ref.is_some() && platforms.len() > 1 {
+        platform::require_of_ref(&client, &project, &source.git_ref, &platforms).await?;
+    }
     let mut requested = Vec::new();
-    for platform in platforms(&client, &project, args).await {
+    for platform in platforms {
         let preview = request(&client, &project, &source, platform).await;
         requested.push(preview.map_err(|e| source.explain(e, &project))?);
     }
@@ -139,99 +150,11 @@ async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
 
 impl PreviewArgs {
     /// Tells a person; a program reads the JSON.
-    fn say(&self, text: impl Display) {
+    pub(super) fn say(&self, text: impl Display) {
         if !self.json {
             print_aside(text);
         }
     }
-}
-
-/// What is to be built.
-struct Source {
-    git_ref: String,
-    /// What the folder became, if it was uploaded.
-    commit: Option<String>,
-    fetch: Fetch,
-}
-
-/// Whether the server has what the project's source has now.
-enum Fetch {
-    /// It was not asked for, or the caller may not.
-    None,
-    Done,
-    Failed(Error),
-}
-
-impl Source {
-    /// Why there is no such ref, of a server that does not know what was done
-    /// right before it was asked.
-    fn explain(&self, error: Error, project: &Project) -> Error {
-        if error.code != Code::RefNotFound {
-            return error;
-        }
-        let git_ref = &self.git_ref;
-        match &self.fetch {
-            Fetch::None => error,
-            Fetch::Failed(why) => Error::new(
-                why.code,
-                format!(
-                    "{} was not fetched, and the server has no {git_ref} of it from before: {}",
-                    project.name, why.message
-                ),
-            ),
-            Fetch::Done => Error::new(
-                error.code,
-                format!(
-                    "{} was fetched right now and has no branch, tag or commit {git_ref}; {}",
-                    project.name,
-                    project.refs_advice()
-                ),
-            ),
-        }
-    }
-}
-
-/// Uploads the folder, or brings the project's own source up to date.
-async fn source(
-    client: &Client,
-    project: &Project,
-    archive: Option<Archive>,
-    args: &PreviewArgs,
-) -> Result<Source> {
-    let Some(archive) = archive else {
-        let fetch = if project.is_fetched() {
-            fetch(client, project, args).await
-        } else {
-            Fetch::None
-        };
-        return Ok(Source {
-            git_ref: args.git_ref.clone().unwrap_or_default(),
-            commit: None,
-            fetch,
-        });
-    };
-    project.require_upload()?;
-    let upload = match archive.send(client, project.id).await {
-        Ok(upload) => upload,
-        Err(error) => {
-            project.unmake(client, &error).await;
-            return Err(error);
-        }
-    };
-    for warning in unknown_keys(&args.path) {
-        args.say(warning);
-    }
-    let short: String = upload.commit.chars().take(10).collect();
-    args.say(format_args!(
-        "Uploaded {} to project {} as commit {short}.",
-        args.path.display(),
-        project.name
-    ));
-    Ok(Source {
-        git_ref: upload.git_ref,
-        commit: Some(upload.commit),
-        fetch: Fetch::None,
-    })
 }
 
 async fn platforms(client: &Client, project: &Project, args: &PreviewArgs) -> Vec<Platform> {
@@ -304,24 +227,6 @@ async fn wait(client: &Client, requested: &[Requested], args: &PreviewArgs) -> R
         print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
     }
     Ok(Waited::Left(code))
-}
-
-/// What was fetched before is still there when the source cannot be reached,
-/// so that is told and no reason to stop.
-async fn fetch(client: &Client, project: &Project, args: &PreviewArgs) -> Fetch {
-    args.say(format_args!("Fetching the source of {}.", project.name));
-    match project.sync(client).await {
-        Ok(true) => Fetch::Done,
-        Ok(false) => Fetch::None,
-        Err(e) => {
-            args.say(format_args!(
-                "warning[{}]: the source was not fetched: {}",
-                e.code.as_str(),
-                e.message
-            ));
-            Fetch::Failed(e)
-        }
-    }
 }
 
 fn connect(args: &PreviewArgs) -> Result<Client> {

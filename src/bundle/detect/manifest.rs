@@ -45,9 +45,17 @@ impl Manifest {
         let Some(bytes) = tree::read(tree, &path) else {
             return Ok(None);
         };
-        let shown = path.strip_prefix(tree).unwrap_or(&path).display();
-        match serde_json::from_slice(&bytes) {
-            Ok(json @ Value::Object(_)) => Ok(Some(Self { json })),
+        Self::parse(&bytes, path.strip_prefix(tree).unwrap_or(&path)).map(Some)
+    }
+
+    /// The manifest of these bytes, which its owner knows by `path`.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let shown = path.display();
+        match serde_json::from_slice(bytes) {
+            Ok(json @ Value::Object(_)) => Ok(Self { json }),
             Ok(_) => Err(Error::new(
                 Code::InvalidProjectStructure,
                 format!("{shown} is not a JSON object; mend it and build the new commit"),

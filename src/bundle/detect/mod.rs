@@ -3,12 +3,14 @@
 //! project's settings.
 
 mod config_file;
+mod early;
 mod manifest;
 
 use std::path::{Path, PathBuf};
 
 use config_file::Merged;
 pub use config_file::{CONFIG_FILE, unknown_keys};
+pub use early::Early;
 pub use manifest::Manifest;
 
 use crate::bundle::tree;
@@ -44,15 +46,19 @@ pub fn detect(tree: &Path, settings: &ProjectConfig, platform: Platform) -> Resu
             plan.remarks = [merged.unknown, merged.remarks, plan.remarks].concat();
             Ok(plan)
         }
-        // A misspelt key may be all that is wrong.
-        Err(error) if !merged.unknown.is_empty() => {
-            let message = format!("{}; {}", error.message, merged.unknown.join("; "));
-            Err(Error {
-                message: message.into(),
-                ..error
-            })
-        }
-        Err(error) => Err(error),
+        Err(error) => Err(with_unknown(error, &merged.unknown)),
+    }
+}
+
+/// A misspelt key may be all that is wrong.
+fn with_unknown(error: Error, unknown: &[String]) -> Error {
+    if unknown.is_empty() {
+        return error;
+    }
+    let message = format!("{}; {}", error.message, unknown.join("; "));
+    Error {
+        message: message.into(),
+        ..error
     }
 }
 
@@ -128,14 +134,8 @@ impl Plan {
     fn found_kind(&mut self) -> Result<ProjectKind> {
         let script = self.script_name();
         if let Some(manifest) = &self.manifest {
-            if manifest.depends_on("expo") {
-                return Ok(ProjectKind::Expo);
-            }
-            if manifest.depends_on("react-native") {
-                return Ok(ProjectKind::ReactNative);
-            }
-            if manifest.script(script).is_some() {
-                return Ok(ProjectKind::Web);
+            if let Some(kind) = self.kind_of_manifest() {
+                return Ok(kind);
             }
             if self.build_script.is_some() || manifest.web_tool().is_some() {
                 // Its sources are no site: whoever opened them would see nothing.
@@ -153,6 +153,20 @@ impl Plan {
             self.remarks.push(remark);
         }
         Ok(ProjectKind::Static)
+    }
+
+    /// What the manifest alone says.
+    fn kind_of_manifest(&self) -> Option<ProjectKind> {
+        let manifest = self.manifest.as_ref()?;
+        if manifest.depends_on("expo") {
+            Some(ProjectKind::Expo)
+        } else if manifest.depends_on("react-native") {
+            Some(ProjectKind::ReactNative)
+        } else {
+            manifest
+                .script(self.script_name())
+                .map(|_| ProjectKind::Web)
+        }
     }
 
     /// The package script that builds a web project.
