@@ -13,7 +13,6 @@
 //! is indented by a space. A later attempt goes on in the same file, after an
 //! `== attempt 2`.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::redact::Redactor;
-use super::trouble::Listener;
+use super::trouble::{Listener, Trouble};
 use crate::domain::preview::Stage;
 use crate::error::{Code, Context, Result};
 
@@ -48,8 +47,8 @@ enum Message {
     Mark(String),
     /// A remark, or a line of a command: dropped when there were too many.
     Line(String),
-    /// Answered with the line that tells most of why the last command has failed.
-    Trouble(oneshot::Sender<Option<String>>),
+    /// Answered with what was heard of the last command's trouble.
+    Trouble(oneshot::Sender<Trouble>),
     /// Answered when everything before it is in the file.
     Flush(oneshot::Sender<()>),
 }
@@ -165,12 +164,11 @@ impl BuildLog {
         let _ = flushed.await;
     }
 
-    /// The line of the last command's output that tells most of why it has
-    /// failed: a stranger's text, without secrets and fit to be quoted.
-    pub async fn trouble(&self) -> Option<String> {
+    /// What the last command's output tells of why it has failed, without secrets.
+    pub async fn trouble(&self) -> Trouble {
         let (answer, told) = oneshot::channel();
         self.send(Message::Trouble(answer)).await;
-        told.await.ok().flatten()
+        told.await.unwrap_or_default()
     }
 
     /// A log that cannot be written stops no build.
@@ -230,9 +228,12 @@ impl Writer {
                     self.append_line(&mut bytes, &line);
                 }
                 Message::Trouble(answer) => {
+                    let mut heard = self.listener.heard();
                     // The colours that stood within a secret are gone by now.
-                    let told = self.listener.quote().map(|line| self.redactor.clean(line));
-                    let _ = answer.send(told.map(Cow::into_owned));
+                    heard.said = heard
+                        .said
+                        .map(|said| self.redactor.clean(&said).into_owned());
+                    let _ = answer.send(heard);
                 }
                 Message::Flush(done) => flushed.push(done),
             }

@@ -32,11 +32,33 @@ pub fn is_trouble(line: &str) -> bool {
 /// has failed.
 #[derive(Debug, Default)]
 pub struct Listener {
-    told: Option<Told>,
+    heard: Option<Heard>,
+    certificate: bool,
 }
 
+/// What was heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// What to quote, in one line of at most 200 characters without any that
+    /// steer a terminal. It is a stranger's text.
+    pub said: Option<String>,
+    /// Whether it is a certificate that nobody here believes.
+    pub certificate: bool,
+}
+
+/// How Node and OpenSSL name certificates that they do not believe.
+const CERTIFICATE: [&str; 7] = [
+    "SELF_SIGNED_CERT",
+    "UNABLE_TO_GET_ISSUER_CERT",
+    "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    "CERT_",
+    "self-signed certificate",
+    "self signed certificate",
+    "unable to get local issuer certificate",
+];
+
 #[derive(Debug)]
-enum Told {
+enum Heard {
     /// It only announces what the next line says.
     Announced(String),
     /// An error's number: any other line tells more.
@@ -47,7 +69,8 @@ enum Told {
 impl Listener {
     /// A command's line, without secrets.
     pub fn hear(&mut self, line: &str) {
-        if matches!(self.told, Some(Told::Told(_))) {
+        self.certificate |= CERTIFICATE.iter().any(|name| line.contains(name));
+        if matches!(self.heard, Some(Heard::Told(_))) {
             return;
         }
         let text = plain(line);
@@ -55,26 +78,28 @@ impl Listener {
         if text.is_empty() {
             return;
         }
-        if let Some(Told::Announced(before)) = &self.told {
-            self.told = Some(Told::Told(cut(&format!("{before} {text}"))));
+        if let Some(Heard::Announced(before)) = &self.heard {
+            self.heard = Some(Heard::Told(cut(&format!("{before} {text}"))));
         } else if is_trouble(text) {
-            self.told = Some(if is_number(text) {
-                Told::Numbered(cut(text))
+            self.heard = Some(if is_number(text) {
+                Heard::Numbered(cut(text))
             } else if text.ends_with(':') {
-                Told::Announced(cut(text))
+                Heard::Announced(cut(text))
             } else {
-                Told::Told(cut(text))
+                Heard::Told(cut(text))
             });
         }
     }
 
-    /// What to quote, in one line of at most 200 characters without any that
-    /// steer a terminal. It is a stranger's text.
     #[must_use]
-    pub fn quote(&self) -> Option<&str> {
-        match self.told.as_ref()? {
-            Told::Announced(line) => Some(line.trim_end_matches(':')),
-            Told::Numbered(line) | Told::Told(line) => Some(line),
+    pub fn heard(&self) -> Trouble {
+        let said = self.heard.as_ref().map(|told| match told {
+            Heard::Announced(line) => line.trim_end_matches(':'),
+            Heard::Numbered(line) | Heard::Told(line) => line,
+        });
+        Trouble {
+            said: said.map(str::to_owned),
+            certificate: self.certificate,
         }
     }
 }
@@ -118,7 +143,7 @@ mod tests {
         for line in output.lines() {
             listener.hear(line);
         }
-        listener.quote().map(str::to_owned)
+        listener.heard().said
     }
 
     #[test]
@@ -147,6 +172,16 @@ mod tests {
             assert_eq!(quoted(output).as_deref(), Some(wanted), "{output}");
         }
         assert_eq!(quoted("all is well\n\ndone"), None);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_believed_is_told_from_other_failures() {
+        let mut listener = Listener::default();
+        listener.hear("npm error code E404");
+        assert!(!listener.heard().certificate);
+        listener.hear("npm error 404 Not Found");
+        listener.hear("npm error code SELF_SIGNED_CERT_IN_CHAIN");
+        assert!(listener.heard().certificate);
     }
 
     #[test]

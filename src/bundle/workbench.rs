@@ -226,13 +226,20 @@ impl Build {
         match finished.ended {
             Ended::Exited(0) => Ok(finished.stdout),
             Ended::Exited(status) => {
+                let trouble = self.log.trouble().await;
+                let authority = if trouble.certificate && code == Code::MissingDependencies {
+                    "; it does not believe a certificate: the operator names its authority with \
+                     `cafile=` in the file of BUILD_NPMRC"
+                } else {
+                    ""
+                };
                 let message = format!(
-                    "`{}` ended with code {status} after {:.1} s; {hint}",
+                    "`{}` ended with code {status} after {:.1} s; {hint}{authority}",
                     shortened(&command.name()),
                     finished.took.as_secs_f64(),
                 );
                 let error = Error::new(code, message);
-                Err(match self.log.trouble().await {
+                Err(match trouble.said {
                     Some(said) => error.with(SAID, self.as_in_project(&said)),
                     None => error,
                 })

@@ -282,11 +282,9 @@ async fn run_install(
     let command = Command::new(words[0], &install.root).args(&words[1..]);
     let hint = if install.lockfile.is_some() {
         "the log shows why; if package.json and the lockfile disagree, install on your machine \
-         and commit the lockfile; if it is a certificate, the operator names its authority with \
-         `cafile=` in the file of BUILD_NPMRC"
+         and commit the lockfile"
     } else {
-        "the log shows why; if it is a certificate, the operator names its authority with \
-         `cafile=` in the file of BUILD_NPMRC"
+        "the log shows why"
     };
     let result = installing
         .run(&command, Output::Log, Code::MissingDependencies, hint)
