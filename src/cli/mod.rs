@@ -26,6 +26,7 @@ mod requested;
 pub mod serve;
 mod source;
 mod upload;
+mod workspace;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

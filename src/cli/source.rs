@@ -5,6 +5,7 @@ use super::client::Client;
 use super::preview::PreviewArgs;
 use super::project::Project;
 use super::upload::Archive;
+use super::workspace;
 use crate::bundle::detect::unknown_keys;
 use crate::error::{Code, Error, Result};
 
@@ -73,6 +74,9 @@ pub(super) async fn source(
         });
     };
     project.require_upload()?;
+    if let Some(remark) = workspace::remark(&args.path) {
+        args.say(remark);
+    }
     let upload = match archive.send(client, project.id).await {
         Ok(upload) => upload,
         Err(error) => {

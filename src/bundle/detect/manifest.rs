@@ -85,6 +85,14 @@ impl Manifest {
             .any(|kind| self.json.get(kind).and_then(|d| d.get(package)).is_some())
     }
 
+    /// Whether it needs the package where it runs, not only to be developed.
+    #[must_use]
+    pub fn runs_on(&self, package: &str) -> bool {
+        self.json
+            .get("dependencies")
+            .is_some_and(|d| d.get(package).is_some())
+    }
+
     /// Whether it names anything to install.
     #[must_use]
     pub fn has_dependencies(&self) -> bool {

@@ -283,9 +283,17 @@ impl Plan {
             ),
         };
         let elsewhere = self.candidates();
-        if !elsewhere.is_empty() {
-            text.push_str("; set `root` in the project's settings to the app's folder, such as ");
-            text.push_str(&elsewhere.join(" or "));
+        if let Some((first, others)) = elsewhere.split_first() {
+            let line = format!(
+                "; if the app lies elsewhere, write `root = \"{first}\"` into {CONFIG_FILE} in the top \
+                 folder, or set `root` in the project's settings"
+            );
+            text.push_str(&line);
+            if !others.is_empty() {
+                let others: Vec<_> = others.iter().map(|path| format!("`{path}`")).collect();
+                let more = format!(" (there is also {})", others.join(" and "));
+                text.push_str(&more);
+            }
         } else if self.manifest.is_some() {
             text.push_str(", or set `kind`, `root`, `build_script` or `output_dir`");
         } else {
@@ -294,23 +302,36 @@ impl Plan {
         Error::new(Code::InvalidProjectStructure, text)
     }
 
-    /// Folders not far below that look like a project.
+    /// Folders not far below in which there is something to build.
     fn candidates(&self) -> Vec<String> {
         tree::folders(&self.root, |name| name == "node_modules")
             .into_iter()
             .filter_map(|dir| {
                 let below = dir.strip_prefix(&self.root).ok()?;
                 let depth = below.components().count();
-                let looks = ["package.json", "index.html"]
-                    .iter()
-                    .any(|file| dir.join(file).is_file());
-                ((1..=3).contains(&depth) && looks).then(|| {
-                    let path = dir.strip_prefix(&self.tree).unwrap_or(below);
-                    format!("`{}`", path.display())
+                let path = dir.strip_prefix(&self.tree).unwrap_or(below);
+                ((1..=3).contains(&depth) && self.is_app(&dir)).then(|| {
+                    path.to_string_lossy()
+                        .replace(|c: char| c.is_control() || c == '"', "")
                 })
             })
             .take(3)
             .collect()
+    }
+
+    /// Whether `dir` holds an app, and no library that apps share.
+    fn is_app(&self, dir: &Path) -> bool {
+        match Manifest::read(&self.tree, dir) {
+            Ok(Some(manifest)) => {
+                let page = tree::is_file(&self.tree, &dir.join("index.html"));
+                // A library has React Native among its development dependencies.
+                let native = ["expo", "react-native"].iter().any(|p| manifest.runs_on(p));
+                let web = manifest.script(self.script_name()).is_some()
+                    && (page || manifest.web_tool().is_some());
+                native || web || page
+            }
+            _ => tree::is_file(&self.tree, &dir.join("index.html")),
+        }
     }
 }
 
