@@ -16,8 +16,8 @@ use super::detect::Plan;
 use super::log::BuildLog;
 use super::sandbox::{Access, Cell, Command, Diverted, Ended, Output, Sandbox};
 use crate::disk::remove_tree;
-use crate::domain::JobId;
 use crate::domain::preview::SandboxLevel;
+use crate::domain::{JobId, ProjectId};
 use crate::error::{Code, Context, Error, Result};
 
 /// What a build sees of `/etc` that differs from the machine's. Programs ask
@@ -146,6 +146,8 @@ impl Workbench {
 /// Everything that a stage needs to run its commands.
 #[derive(Clone, Debug)]
 pub struct Build {
+    /// Whose build it is, for what its owner is told to do.
+    pub project: ProjectId,
     pub plan: Plan,
     pub bench: Workbench,
     pub cell: Cell,
@@ -252,6 +254,15 @@ impl Build {
         }
     }
 
+    /// How the owner lets install scripts run.
+    #[must_use]
+    pub fn allow_scripts(&self) -> String {
+        format!(
+            "`hivesync project set install_scripts=true --project {}` allows it",
+            self.project
+        )
+    }
+
     /// `said` with the paths of the checkout as its owner knows them.
     fn as_in_project(&self, said: &str) -> String {
         let checkout = self.cell.inside(&self.bench.project);
@@ -262,7 +273,10 @@ impl Build {
     pub async fn run_bundler(&self, command: &Command) -> Result<()> {
         let mut hint = "the bundle stage of the build log shows the error".to_owned();
         if let Some(script) = deps::unrun_script(&self.plan) {
-            hint = format!("{hint}; if it misses something, the `{script}` script was not run");
+            hint = format!(
+                "{hint}; if it misses something, the `{script}` script was not run: {}",
+                self.allow_scripts()
+            );
         }
         self.run(command, Output::Log, Code::PreviewBuildFailed, &hint)
             .await

@@ -12,19 +12,18 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
-use super::credentials::Credentials;
+use super::connection::Connection;
 use super::follow;
 use super::outcome::Outcome;
 use super::output::{print as tell, print_aside};
 use super::platform;
-use super::project::{self, Project, Wanted};
+use super::project::{self, Fit, Project, Wanted};
+use super::qr;
 use super::requested::Requested;
 use super::source::{Source, source};
 use super::upload::Archive;
-use super::{login, qr};
-use crate::config::Secret;
 use crate::domain::preview::Platform;
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Context, Result};
 
 /// The exit code of what a person interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -36,12 +35,8 @@ pub struct PreviewArgs {
     /// The project's folder
     #[arg(default_value = ".")]
     pub(super) path: PathBuf,
-    /// Address of the server; without it the one logged in to last
-    #[arg(long, env = "HIVESYNC_SERVER")]
-    server: Option<String>,
-    /// A file with an API token, instead of `hivesync login`; `HIVESYNC_TOKEN` holds the token itself
-    #[arg(long, env = "HIVESYNC_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
     /// Name or id of the project; made if there is none. Default: the folder's name
     #[arg(long)]
     project: Option<String>,
@@ -85,7 +80,7 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
 }
 
 async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
-    let client = connect(args)?;
+    let client = args.connection.client()?;
     // First: nothing is made on the server for a folder that cannot be sent.
     let archive = match args.git_ref {
         None => Some(Archive::of(&args.path).await?),
@@ -94,7 +89,11 @@ async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
     let wanted = Wanted {
         project: args.project.as_deref(),
         folder: &args.path,
-        make: archive.is_some(),
+        fit: if archive.is_some() {
+            Fit::Folder
+        } else {
+            Fit::Ref
+        },
     };
     let project = project::find(&client, &wanted).await?;
     if archive.is_some()
@@ -227,31 +226,6 @@ async fn wait(client: &Client, requested: &[Requested], args: &PreviewArgs) -> R
         print_aside(format_args!("  {}: {}", r.platform, r.preview_url));
     }
     Ok(Waited::Left(code))
-}
-
-fn connect(args: &PreviewArgs) -> Result<Client> {
-    let credentials = Credentials::load(&login::config_home()?)?;
-    let server = args
-        .server
-        .as_deref()
-        .or(credentials.default_server())
-        .unwrap_or(login::LOCAL_SERVER)
-        .trim_end_matches('/');
-    let token = match &args.token_file {
-        Some(path) => Some(Secret::new(login::read_file("token_file", path)?.trim())),
-        None => std::env::var("HIVESYNC_TOKEN")
-            .ok()
-            .filter(|t| !t.is_empty())
-            .map(Secret::new)
-            .or_else(|| credentials.token(server)),
-    };
-    let Some(token) = token else {
-        return Err(Error::new(
-            Code::Unauthenticated,
-            format!("not logged in to {server}; run: hivesync login --server {server}"),
-        ));
-    };
-    Client::new(server, Some(token))
 }
 
 fn print(

@@ -89,9 +89,10 @@ pub(super) async fn source(
     }
     let short: String = upload.commit.chars().take(10).collect();
     args.say(format_args!(
-        "Uploaded {} to project {} as commit {short}.",
+        "Uploaded {} to project {} ({}) as commit {short}.",
         args.path.display(),
-        project.name
+        project.name,
+        project.id
     ));
     Ok(Source {
         git_ref: upload.git_ref,

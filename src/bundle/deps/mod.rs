@@ -274,7 +274,8 @@ async fn run_install(
             .log
             .note(format!(
                 "the `{script}` script of package.json is not run: install scripts are off unless \
-                 the project's settings (not {CONFIG_FILE}) allow them with `install_scripts`"
+                 the project's settings (not {CONFIG_FILE}) allow them; {}",
+                build.allow_scripts()
             ))
             .await;
     }

@@ -257,6 +257,7 @@ impl Stages<'_> {
         cell.belong_to(preview.project_id)
             .or_internal("find a user for the build")?;
         Ok(Build {
+            project: preview.project_id,
             cell,
             plan,
             bench,

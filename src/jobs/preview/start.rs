@@ -160,6 +160,7 @@ async fn prepare(
     );
     let plan = blocking(move || detect(&tree, &settings, platform)).await?;
     let mut build = Build {
+        project: shown.project.id,
         cell: cell(app, bench, shown, name)?,
         plan,
         bench: bench.clone(),
