@@ -103,6 +103,10 @@ async fn without_a_sandbox_only_trusted_projects_build() {
     let (code, message, _) = builder.failure(project, &tree, Platform::Web).await;
     assert_eq!(code, "SANDBOX_UNAVAILABLE");
     assert!(message.contains("bubblewrap"), "{message}");
+    // Of these nothing runs.
+    let page = Tree::of(&[("index.html", "<html>")]);
+    let built = builder.build(project, &page, Platform::Web).await;
+    assert!(built.files.contains_key("dist/index.html"));
 
     let trusted = builder.trusted_project().await;
     let built = builder.build(trusted, &tree, Platform::Web).await;

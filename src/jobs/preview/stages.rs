@@ -116,7 +116,13 @@ impl Stages<'_> {
     async fn run(mut self) -> Result<Bundle> {
         let project = self.project().await?;
         let trusted = project.trusted || self.app.config.server.local_dev_mode;
-        let level = self.app.sandbox.level_for(trusted)?;
+        let level = match self.app.sandbox.level_for(trusted) {
+            Ok(level) => level,
+            Err(refusal) => {
+                let (bundle, _) = Box::pin(self.cold(project, Err(refusal))).await?;
+                return Ok(bundle);
+            }
+        };
         self.progress
             .update(|preview| preview.sandbox = Some(level))
             .await?;
@@ -129,7 +135,7 @@ impl Stages<'_> {
             Warm::Failed(lease) => Some(lease),
             Warm::Absent => None,
         };
-        let built = Box::pin(self.cold(project, level)).await;
+        let built = Box::pin(self.cold(project, Ok(level))).await;
         // Whoever is not to blame keeps its place, and whoever is makes room for
         // the next.
         Self::judge(suspect, &built);
@@ -138,8 +144,17 @@ impl Stages<'_> {
         Ok(bundle)
     }
 
-    async fn cold(&mut self, project: Project, level: SandboxLevel) -> Result<(Bundle, Shown)> {
+    /// Where there is no sandbox for the project, only what runs nothing is built.
+    async fn cold(
+        &mut self,
+        project: Project,
+        level: Result<SandboxLevel>,
+    ) -> Result<(Bundle, Shown)> {
         let (bench, plan) = self.checkout(&project).await?;
+        let level = match level {
+            Err(_) if plan.kind == ProjectKind::Static => SandboxLevel::None,
+            level => level?,
+        };
         let transform = TransformCache::open(&self.app.data.transform_cache(project.id))?;
         let mut build = self.prepare(bench, plan, level)?;
         let dependencies = self.dependencies(&mut build, &transform).await?;
