@@ -264,6 +264,10 @@ fn print(
             tell(format_args!("  saved as {}", path.display()));
         }
         tell(format_args!("  {}", r.preview_url));
+        tell(format_args!(
+            "  this link opens until {}; to get another, ask again",
+            r.link_until.to_rfc3339()
+        ));
         if !args.no_qr {
             tell(qr::terminal(&r.preview_url)?);
         }
