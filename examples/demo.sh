@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # The main job on the embedded default: a server on a data folder of its own,
 # an account, a project, and previews of examples/hello-expo for two platforms.
-# Everything it makes lies in .demo; delete that folder to start from nothing.
+# Everything it makes lies in .demo; delete that folder to start from nothing. Of
+# examples/hello-expo it builds a copy: what you edit there stays, and is shown.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 demo=$PWD/.demo
-hivesync=${CARGO_TARGET_DIR:-target}/debug/hivesync
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+hivesync=$target/debug/hivesync
 mkdir -p "$demo"
 chmod 700 "$demo"
 
@@ -44,11 +46,13 @@ npmrc >"$demo/npmrc"
 export XDG_CONFIG_HOME=$demo/config HIVESYNC_SERVER=$server
 # DATA_DIR stands before each command that needs it: the client needs none.
 export DATA_DIR=$demo/data
-env PORT="$port" BIND=127.0.0.1 BUILD_NPMRC="$demo/npmrc" PREVIEW_MAX_TIMEOUT_MS=60000 \
+# In a session of its own: Ctrl-C is for this script, which ends it in order.
+setsid env PORT="$port" BIND=127.0.0.1 BUILD_NPMRC="$demo/npmrc" PREVIEW_MAX_TIMEOUT_MS=60000 \
   "$hivesync" serve >"$demo/server.log" 2>&1 &
 pid=$!
 stop() { kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; }
 trap stop EXIT
+trap 'echo; exit 130' INT
 for _ in {1..100}; do
   "$hivesync" health --json >/dev/null 2>&1 && break
   kill -0 "$pid" 2>/dev/null || { cat "$demo/server.log" >&2; exit 1; }
@@ -64,14 +68,19 @@ if [[ ! -f $demo/password ]]; then
 fi
 "$hivesync" login --username demo --password-file "$demo/password"
 
-say "4. A project: a copy of examples/hello-expo, with one line edited"
-rm -rf "$demo/hello-expo"
-cp -r examples/hello-expo "$demo/hello-expo"
-rm -rf "$demo/hello-expo/node_modules"
-stamp="demo of $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-sed -i "s/^export const greeting = .*/export const greeting = 'Hello from the $stamp';/" \
-  "$demo/hello-expo/src/greeting.js"
-grep "$stamp" "$demo/hello-expo/src/greeting.js"
+# Copies the example as it is now, and edits a line of the copy.
+edit() {
+  rm -rf "$demo/hello-expo"
+  cp -r examples/hello-expo "$demo/hello-expo"
+  rm -rf "$demo/hello-expo/node_modules"
+  stamp="$1 $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  # Behind the sentence that is there, however it is written.
+  printf "\nexport const edited = '%s';\n" "$stamp" >>"$demo/hello-expo/src/greeting.js"
+}
+
+say "4. A project: a copy of examples/hello-expo, with a line added"
+edit "demo of"
+tail -n 1 "$demo/hello-expo/src/greeting.js"
 
 say "5. Previews for iOS and Android"
 rm -rf "$demo/bundles"
@@ -95,24 +104,54 @@ for zip in "$demo"/bundles/*.zip; do
   echo "   ${zip##*/}: $(wc -l <<<"$listing") files, with the line that was edited"
 done
 
-say "7. Done"
+say "7. One more edit, now that a bundler is kept"
+# It comes up beside the server's other work, once the first builds have ended.
+kept() { "$hivesync" health --json 2>/dev/null | node -p 'JSON.parse(fs.readFileSync(0)).warm_bundlers' 2>/dev/null; }
+bundlers=0
+for _ in {1..240}; do
+  bundlers=$(kept) || bundlers=0
+  ((bundlers >= 2)) && break
+  sleep 0.5
+done
+if ((bundlers > 0)); then
+  edit "edited again"
+  answer=$("$hivesync" preview "$demo/hello-expo" --project hello-expo --platform ios,android --json)
+  node -e '
+    for (const { platform, seconds, warm } of JSON.parse(fs.readFileSync(0)).previews)
+      console.log(`   ${platform}: ${seconds.toFixed(1)} s from request to bundle${warm ? ", warm" : ""}`);
+  ' <<<"$answer"
+else
+  echo "   No bundler came up on this machine; $demo/server.log may say why."
+fi
+
+say "8. Done"
 if [[ -f $demo/first-seconds ]]; then
   first=$(cat "$demo/first-seconds")
-  echo "   This time $seconds s, the first time $first s: with the kept dependencies and transform"
-  echo "   cache that is $(node -p "($first / $seconds).toFixed(1)") times faster."
+  echo "   The first two previews took $seconds s this time, and $first s from nothing: with the kept"
+  echo "   dependencies and transform cache that is $(node -p "($first / $seconds).toFixed(1)") times faster."
 else
   echo "$seconds" >"$demo/first-seconds"
-  echo "   Both previews took $seconds s from nothing. Run make demo again to see what the caches save."
+  echo "   The first two previews took $seconds s from nothing. Run make demo again to see what a"
+  echo "   server that starts anew saves by its kept dependencies and transform cache."
 fi
 cat <<TEXT
 
-   Go on from here:
-     $hivesync serve                        a server with a data folder of its own
-     $hivesync preview YOUR_APP             from the folder of any Expo, React Native or web project
-     README.md                              the first five minutes, and what everything is
+   Go on from here, in another terminal:
+
+     # the account is demo, its password lies in $demo/password
+     $hivesync login --server $server --username demo --password-file $demo/password
+
+     # edit the sentence in $PWD/examples/hello-expo/src/greeting.js, then
+     $hivesync preview $PWD/examples/hello-expo --platform ios
+
+     # or preview the Expo, React Native or web project in whose folder you are
+     $hivesync preview
+
+   $PWD/README.md has the first five minutes, and what everything is.
 TEXT
 if [[ -t 0 && -t 1 ]]; then
   echo "   The server goes on at $server until you press Ctrl-C."
+  trap 'echo; echo "   The server stops."; exit 0' INT
   wait "$pid"
 else
   echo "   No terminal is attached, so the server stops now."

@@ -49,6 +49,30 @@
     }
   };
 
+  // The lines around the one that the failure quotes, or else the last ones.
+  const failingLines = (log, { code, message }) => {
+    const lines = log
+      .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "")
+      .split("\n")
+      .filter((line) => line.trim() !== "" && line !== `${code}: ${message}`);
+    const quoted = lines.findIndex((line) => {
+      const begin = line.trim().slice(0, 24);
+      return begin.length >= 8 && message.startsWith(begin);
+    });
+    const first = quoted < 0 ? lines.length - 12 : quoted - 2;
+    return lines.slice(Math.max(first, 0)).slice(0, 12).join("\n");
+  };
+
+  const explain = async (preview, access) => {
+    const query = `?access=${encodeURIComponent(access)}`;
+    const answer = await fetch(`${prefix}/api/v1/preview/logs/${preview.job_id}${query}`).catch(
+      () => null,
+    );
+    const lines = answer?.ok ? failingLines(await answer.text(), preview.error) : "";
+    byId("failing").textContent = lines;
+    byId("failing").hidden = lines === "";
+  };
+
   // Bytecode is compiled after the build, in the background, if at all.
   const bytecodeTries = 24;
   const bytecodePause = 5000;
@@ -70,6 +94,11 @@
 
   const finish = (preview, access) => {
     if (preview.status !== "success") {
+      // There is nothing to open on a phone.
+      byId("phone").hidden = true;
+      if (preview.error) {
+        explain(preview, access);
+      }
       return;
     }
     const query = `?access=${encodeURIComponent(access)}`;

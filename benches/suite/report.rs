@@ -91,6 +91,10 @@ impl Figure {
             .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         let reach = match self.reach {
             Reach::Nothing => "-".to_owned(),
+            // As the goal is said: a ratio below 1 of a time is a longer time.
+            Reach::Times(times) if self.better == Better::Lower && times < 1.0 => {
+                format!("at most {:.2}x", 1.0 / times)
+            }
             Reach::Times(times) => format!("{times:.2}x"),
             Reach::Value(value) => number(value, self.unit),
         };

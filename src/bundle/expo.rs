@@ -55,7 +55,8 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .args(["export", "--platform", build.plan.platform.as_str()])
         .arg("--output-dir")
         .arg(build.cell.inside(&out))
-        .env("NODE_ENV", "production");
+        .env("NODE_ENV", "production")
+        .known_as(format!("expo export --platform {}", build.plan.platform));
     if build.plan.platform != Platform::Web && sdk(&build.view, &expo) >= PLAIN_SINCE {
         // Expo warns of it as of a mistake, in every build.
         let note = "the bundle is plain JavaScript on purpose: any app loads it, and bytecode \

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::redact::Redactor;
+use super::trouble::{Listener, Trouble};
 use crate::domain::preview::Stage;
 use crate::error::{Code, Context, Result};
 
@@ -46,6 +47,8 @@ enum Message {
     Mark(String),
     /// A remark, or a line of a command: dropped when there were too many.
     Line(String),
+    /// Answered with what was heard of the last command's trouble.
+    Trouble(oneshot::Sender<Trouble>),
     /// Answered when everything before it is in the file.
     Flush(oneshot::Sender<()>),
 }
@@ -91,6 +94,7 @@ impl BuildLog {
             limit,
             left: limit,
             full: Arc::clone(&full),
+            listener: Listener::default(),
         };
         let task = tokio::spawn(writer.run(receiver));
         Ok((BuildLog { sender, full }, LogWriter { task }))
@@ -160,6 +164,13 @@ impl BuildLog {
         let _ = flushed.await;
     }
 
+    /// What the last command's output tells of why it has failed, without secrets.
+    pub async fn trouble(&self) -> Trouble {
+        let (answer, told) = oneshot::channel();
+        self.send(Message::Trouble(answer)).await;
+        told.await.unwrap_or_default()
+    }
+
     /// A log that cannot be written stops no build.
     async fn send(&self, message: Message) {
         let _ = self.sender.send(message).await;
@@ -174,6 +185,7 @@ struct Writer {
     /// Bytes of `limit` that are not used yet.
     left: u64,
     full: Arc<AtomicBool>,
+    listener: Listener,
 }
 
 impl Writer {
@@ -205,8 +217,24 @@ impl Writer {
         let mut flushed = Vec::new();
         for message in messages {
             match message {
-                Message::Mark(line) => self.append(&mut bytes, &line),
-                Message::Line(line) => self.append_line(&mut bytes, &line),
+                Message::Mark(line) => {
+                    if line.starts_with("$ ") {
+                        self.listener = Listener::default();
+                    }
+                    self.append(&mut bytes, &line);
+                }
+                Message::Line(line) => {
+                    self.listener.hear(&self.redactor.clean(&line));
+                    self.append_line(&mut bytes, &line);
+                }
+                Message::Trouble(answer) => {
+                    let mut heard = self.listener.heard();
+                    // The colours that stood within a secret are gone by now.
+                    heard.said = heard
+                        .said
+                        .map(|said| self.redactor.clean(&said).into_owned());
+                    let _ = answer.send(heard);
+                }
                 Message::Flush(done) => flushed.push(done),
             }
         }

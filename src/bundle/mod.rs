@@ -15,6 +15,7 @@
 //! registry       the one way out of an install, to package registries
 //! npmrc          what the operator says about them
 //! log, redact    the build log
+//! trouble        which of its lines tell why a build has failed
 //! ```
 
 pub mod deps;
@@ -34,6 +35,7 @@ pub mod sandbox;
 pub mod static_site;
 pub mod transform;
 pub mod tree;
+pub mod trouble;
 pub mod warm;
 pub mod web;
 pub mod workbench;

@@ -46,7 +46,8 @@ pub async fn bundle(build: &Build) -> Result<Product> {
         .arg(build.cell.inside(&main))
         .arg("--assets-dest")
         .arg(build.cell.inside(destination))
-        .env("NODE_ENV", "production");
+        .env("NODE_ENV", "production")
+        .known_as(format!("react-native bundle --platform {}", plan.platform));
     build
         .run(
             &command,

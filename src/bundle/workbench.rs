@@ -16,8 +16,8 @@ use super::detect::Plan;
 use super::log::BuildLog;
 use super::sandbox::{Access, Cell, Command, Diverted, Ended, Output, Sandbox};
 use crate::disk::remove_tree;
-use crate::domain::JobId;
 use crate::domain::preview::SandboxLevel;
+use crate::domain::{JobId, ProjectId};
 use crate::error::{Code, Context, Error, Result};
 
 /// What a build sees of `/etc` that differs from the machine's. Programs ask
@@ -29,6 +29,10 @@ const ETC: [(&str, &str); 4] = [
     ("hosts", "127.0.0.1 localhost build\n::1 localhost build\n"),
     ("nsswitch.conf", "hosts: files dns\n"),
 ];
+
+/// The detail of an error that has what the command said of it: a stranger's
+/// words, so the server's log does not repeat them.
+pub const SAID: &str = "said";
 
 /// The folders of one build.
 #[derive(Clone, Debug)]
@@ -142,6 +146,8 @@ impl Workbench {
 /// Everything that a stage needs to run its commands.
 #[derive(Clone, Debug)]
 pub struct Build {
+    /// Whose build it is, for what its owner is told to do.
+    pub project: ProjectId,
     pub plan: Plan,
     /// The checkout as the commands see it.
     pub view: View,
@@ -223,14 +229,25 @@ impl Build {
         };
         match finished.ended {
             Ended::Exited(0) => Ok(finished.stdout),
-            Ended::Exited(status) => Err(Error::new(
-                code,
-                format!(
-                    "`{}` ended with code {status} after {:.1} s; {hint}",
-                    shortened(&command.display()),
+            Ended::Exited(status) => {
+                let trouble = self.log.trouble().await;
+                let authority = if trouble.certificate && code == Code::MissingDependencies {
+                    "; it does not believe a certificate: the operator names its authority with \
+                     `cafile=` in the file of BUILD_NPMRC"
+                } else {
+                    ""
+                };
+                let message = format!(
+                    "`{}` ended with code {status} after {:.1} s; {hint}{authority}",
+                    shortened(&command.name()),
                     finished.took.as_secs_f64(),
-                ),
-            )),
+                );
+                let error = Error::new(code, message);
+                Err(match trouble.said {
+                    Some(said) => error.with(SAID, self.as_in_project(&said)),
+                    None => error,
+                })
+            }
             Ended::TimedOut => Err(self.limit.exceeded()),
             Ended::Exceeded(breach) => {
                 Err(Error::new(breach.code().unwrap_or(code), breach.message()))
@@ -239,11 +256,29 @@ impl Build {
         }
     }
 
+    /// How the owner lets install scripts run.
+    #[must_use]
+    pub fn allow_scripts(&self) -> String {
+        format!(
+            "`hivesync project set install_scripts=true --project {}` allows it",
+            self.project
+        )
+    }
+
+    /// `said` with the paths of the checkout as its owner knows them.
+    fn as_in_project(&self, said: &str) -> String {
+        let checkout = self.cell.inside(&self.bench.project);
+        said.replace(&format!("{}/", checkout.display()), "")
+    }
+
     /// Runs the bundler to its success.
     pub async fn run_bundler(&self, command: &Command) -> Result<()> {
         let mut hint = "the bundle stage of the build log shows the error".to_owned();
         if let Some(script) = deps::unrun_script(&self.plan) {
-            hint = format!("{hint}; if it misses something, the `{script}` script was not run");
+            hint = format!(
+                "{hint}; if it misses something, the `{script}` script was not run: {}",
+                self.allow_scripts()
+            );
         }
         self.run(command, Output::Log, Code::PreviewBuildFailed, &hint)
             .await

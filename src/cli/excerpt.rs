@@ -4,6 +4,7 @@
 //! bundlers print a stack below theirs. So what a tool says is looked through
 //! for where the trouble begins, in the stage that failed.
 
+use crate::bundle::trouble::is_trouble;
 use crate::error::Code;
 
 /// How many lines are shown.
@@ -82,26 +83,6 @@ fn without_usage(lines: &[String]) -> Vec<&String> {
             !(in_usage || text.is_empty() || text.starts_with("A complete log of this run"))
         })
         .collect()
-}
-
-/// Whether a line looks as if the trouble begins here.
-fn is_trouble(line: &str) -> bool {
-    let text = line.trim_start();
-    let begins = ["error", "Error", "ERROR", "ERR_", "npm error", "npm ERR!"]
-        .iter()
-        .any(|word| text.starts_with(word));
-    let marks = text.starts_with(['✘', '✖', '×', '❌']);
-    let within = [
-        "Error: ",
-        " error TS",
-        "ERROR ",
-        ": error",
-        " ERR_",
-        "Cannot find ",
-    ]
-    .iter()
-    .any(|word| text.contains(word));
-    begins || marks || within
 }
 
 #[cfg(test)]

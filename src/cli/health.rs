@@ -122,12 +122,19 @@ fn print(health: &Health) {
     }
 }
 
+/// Queues of a later version: nothing is put into them yet.
+const UNUSED: [&str; 2] = ["ai_jobs", "gpu_ai_jobs"];
+
 fn queues(health: &Health) -> Table {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_header(["QUEUE", "QUEUED", "RUNNING", "FAILED", ""]);
     for (name, queue) in &health.queues {
+        let empty = queue.queued + queue.running + queue.dead == 0 && !queue.paused;
+        if empty && UNUSED.contains(&name.as_str()) {
+            continue;
+        }
         table.add_row([
             name.clone(),
             queue.queued.to_string(),

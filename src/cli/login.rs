@@ -51,6 +51,13 @@ struct TokenAnswer {
 pub async fn login(args: LoginArgs) -> Result<()> {
     let username = match args.username {
         Some(name) => name,
+        None if !std::io::stdin().is_terminal() => {
+            return Err(Error::invalid(
+                "username",
+                "there is no terminal to ask at; give --username and --password-file (`-` is \
+                 standard input), or put an API token into HIVESYNC_TOKEN",
+            ));
+        }
         None => dialoguer::Input::new()
             .with_prompt("Username or e-mail")
             .interact_text()

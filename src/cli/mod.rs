@@ -6,11 +6,13 @@
 pub mod admin;
 pub mod client;
 pub mod config;
+pub mod connection;
 pub mod credentials;
 mod events;
 mod excerpt;
 pub mod follow;
 pub mod health;
+pub mod jobs;
 pub mod logging;
 pub mod login;
 pub mod manual;
@@ -21,10 +23,13 @@ pub mod pack;
 mod platform;
 pub mod preview;
 mod project;
+pub mod projects;
 pub mod qr;
 mod requested;
 pub mod serve;
+mod source;
 mod upload;
+mod workspace;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -61,6 +66,13 @@ enum Verb {
     Admin(admin::AdminVerb),
     /// Upload this folder or name a ref, and get it previewed
     Preview(preview::PreviewArgs),
+    /// List, show and change projects
+    #[command(subcommand)]
+    Project(projects::ProjectVerb),
+    /// End a build that is queued or runs
+    Cancel(jobs::JobArgs),
+    /// Queue a build again that has failed or was cancelled
+    Retry(jobs::JobArgs),
     /// Log in to a server and keep an API token for this machine
     Login(login::LoginArgs),
     /// Delete this machine's API token, here and on the server
@@ -104,6 +116,9 @@ pub fn main() -> ExitCode {
         Verb::Health(args) => health::run(&args),
         Verb::Admin(verb) => admin::run(verb),
         Verb::Preview(args) => finish(wait_for(preview::run(args))),
+        Verb::Project(verb) => finish(wait_for(projects::run(verb))),
+        Verb::Cancel(args) => finish(wait_for(jobs::cancel(args))),
+        Verb::Retry(args) => finish(wait_for(jobs::retry(args))),
         Verb::Login(args) => finish(wait_for(login::login(args)).map(|()| ExitCode::SUCCESS)),
         Verb::Logout(args) => finish(wait_for(login::logout(args)).map(|()| ExitCode::SUCCESS)),
         Verb::Completions(args) => finish(manual::completions(&args)),

@@ -1,5 +1,6 @@
-//! What `hivesync preview` builds for when nobody says: an app for phones,
-//! unless what is there can only be shown in a browser.
+//! What `hivesync preview` builds for: what is asked for must be possible, and
+//! when nobody says, it is an app for phones, unless what is there can only be
+//! shown in a browser.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,42 @@ pub(super) fn usual_of_folder(folder: &Path, config: &ProjectConfig) -> Platform
             Ok(Some(m)) if m.depends_on("expo") || m.depends_on("react-native") => Platform::Ios,
             _ => Platform::Web,
         },
+    }
+}
+
+/// Refuses those of the platforms that are asked for for which the folder cannot
+/// be built: nothing is sent, and nobody waits for the others first. Whatever
+/// else is wrong with it, the build says.
+///
+/// # Errors
+/// `UNSUPPORTED_PLATFORM`.
+pub(super) fn require_of_folder(
+    folder: &Path,
+    config: &ProjectConfig,
+    asked: &[Platform],
+) -> Result<()> {
+    let Ok(folder) = folder.canonicalize() else {
+        return Ok(());
+    };
+    for platform in asked {
+        match detect(&folder, config, *platform) {
+            Err(error) if error.code == Code::UnsupportedPlatform => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The same of what `git_ref` names on the server.
+pub(super) async fn require_of_ref(
+    client: &Client,
+    project: &Project,
+    git_ref: &str,
+    asked: &[Platform],
+) -> Result<()> {
+    match manifests(client, project, git_ref).await {
+        Ok(folder) => require_of_folder(folder.path(), &project.config, asked),
+        Err(_) => Ok(()),
     }
 }
 

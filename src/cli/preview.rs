@@ -12,19 +12,18 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
-use super::credentials::Credentials;
+use super::connection::Connection;
 use super::follow;
 use super::outcome::Outcome;
 use super::output::{print as tell, print_aside};
 use super::platform;
-use super::project::{self, Project, Wanted};
+use super::project::{self, Fit, Project, Wanted};
+use super::qr;
 use super::requested::Requested;
+use super::source::{Source, source};
 use super::upload::Archive;
-use super::{login, qr};
-use crate::bundle::detect::unknown_keys;
-use crate::config::Secret;
 use crate::domain::preview::Platform;
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Context, Result};
 
 /// The exit code of what a person interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -35,13 +34,9 @@ const TOOK_TOO_LONG: u8 = 124;
 pub struct PreviewArgs {
     /// The project's folder
     #[arg(default_value = ".")]
-    path: PathBuf,
-    /// Address of the server; without it the one logged in to last
-    #[arg(long, env = "HIVESYNC_SERVER")]
-    server: Option<String>,
-    /// A file with an API token, instead of `hivesync login`; `HIVESYNC_TOKEN` holds the token itself
-    #[arg(long, env = "HIVESYNC_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    pub(super) path: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
     /// Name or id of the project; made if there is none. Default: the folder's name
     #[arg(long)]
     project: Option<String>,
@@ -50,7 +45,7 @@ pub struct PreviewArgs {
     platform: Vec<Platform>,
     /// Build this branch, tag or commit of the project instead of uploading
     #[arg(long = "ref", value_name = "REF")]
-    git_ref: Option<String>,
+    pub(super) git_ref: Option<String>,
     /// Save the finished bundles in this folder
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -85,7 +80,7 @@ pub async fn run(args: PreviewArgs) -> Result<ExitCode> {
 }
 
 async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
-    let client = connect(args)?;
+    let client = args.connection.client()?;
     // First: nothing is made on the server for a folder that cannot be sent.
     let archive = match args.git_ref {
         None => Some(Archive::of(&args.path).await?),
@@ -94,12 +89,27 @@ async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
     let wanted = Wanted {
         project: args.project.as_deref(),
         folder: &args.path,
-        make: archive.is_some(),
+        fit: if archive.is_some() {
+            Fit::Folder
+        } else {
+            Fit::Ref
+        },
     };
     let project = project::find(&client, &wanted).await?;
+    if archive.is_some()
+        && let Err(refusal) =
+            platform::require_of_folder(&args.path, &project.config, &args.platform)
+    {
+        project.unmake(&client, &refusal).await;
+        return Err(refusal);
+    }
     let source = source(&client, &project, archive, args).await?;
+    let platforms = platforms(&client, &project, args).await;
+    if args.git_ref.is_some() && platforms.len() > 1 {
+        platform::require_of_ref(&client, &project, &source.git_ref, &platforms).await?;
+    }
     let mut requested = Vec::new();
-    for platform in platforms(&client, &project, args).await {
+    for platform in platforms {
         let preview = request(&client, &project, &source, platform).await;
         requested.push(preview.map_err(|e| source.explain(e, &project))?);
     }
@@ -139,99 +149,11 @@ async fn preview(args: &PreviewArgs) -> Result<ExitCode> {
 
 impl PreviewArgs {
     /// Tells a person; a program reads the JSON.
-    fn say(&self, text: impl Display) {
+    pub(super) fn say(&self, text: impl Display) {
         if !self.json {
             print_aside(text);
         }
     }
-}
-
-/// What is to be built.
-struct Source {
-    git_ref: String,
-    /// What the folder became, if it was uploaded.
-    commit: Option<String>,
-    fetch: Fetch,
-}
-
-/// Whether the server has what the project's source has now.
-enum Fetch {
-    /// It was not asked for, or the caller may not.
-    None,
-    Done,
-    Failed(Error),
-}
-
-impl Source {
-    /// Why there is no such ref, of a server that does not know what was done
-    /// right before it was asked.
-    fn explain(&self, error: Error, project: &Project) -> Error {
-        if error.code != Code::RefNotFound {
-            return error;
-        }
-        let git_ref = &self.git_ref;
-        match &self.fetch {
-            Fetch::None => error,
-            Fetch::Failed(why) => Error::new(
-                why.code,
-                format!(
-                    "{} was not fetched, and the server has no {git_ref} of it from before: {}",
-                    project.name, why.message
-                ),
-            ),
-            Fetch::Done => Error::new(
-                error.code,
-                format!(
-                    "{} was fetched right now and has no branch, tag or commit {git_ref}; {}",
-                    project.name,
-                    project.refs_advice()
-                ),
-            ),
-        }
-    }
-}
-
-/// Uploads the folder, or brings the project's own source up to date.
-async fn source(
-    client: &Client,
-    project: &Project,
-    archive: Option<Archive>,
-    args: &PreviewArgs,
-) -> Result<Source> {
-    let Some(archive) = archive else {
-        let fetch = if project.is_fetched() {
-            fetch(client, project, args).await
-        } else {
-            Fetch::None
-        };
-        return Ok(Source {
-            git_ref: args.git_ref.clone().unwrap_or_default(),
-            commit: None,
-            fetch,
-        });
-    };
-    project.require_upload()?;
-    let upload = match archive.send(client, project.id).await {
-        Ok(upload) => upload,
-        Err(error) => {
-            project.unmake(client, &error).await;
-            return Err(error);
-        }
-    };
-    for warning in unknown_keys(&args.path) {
-        args.say(warning);
-    }
-    let short: String = upload.commit.chars().take(10).collect();
-    args.say(format_args!(
-        "Uploaded {} to project {} as commit {short}.",
-        args.path.display(),
-        project.name
-    ));
-    Ok(Source {
-        git_ref: upload.git_ref,
-        commit: Some(upload.commit),
-        fetch: Fetch::None,
-    })
 }
 
 async fn platforms(client: &Client, project: &Project, args: &PreviewArgs) -> Vec<Platform> {
@@ -306,49 +228,6 @@ async fn wait(client: &Client, requested: &[Requested], args: &PreviewArgs) -> R
     Ok(Waited::Left(code))
 }
 
-/// What was fetched before is still there when the source cannot be reached,
-/// so that is told and no reason to stop.
-async fn fetch(client: &Client, project: &Project, args: &PreviewArgs) -> Fetch {
-    args.say(format_args!("Fetching the source of {}.", project.name));
-    match project.sync(client).await {
-        Ok(true) => Fetch::Done,
-        Ok(false) => Fetch::None,
-        Err(e) => {
-            args.say(format_args!(
-                "warning[{}]: the source was not fetched: {}",
-                e.code.as_str(),
-                e.message
-            ));
-            Fetch::Failed(e)
-        }
-    }
-}
-
-fn connect(args: &PreviewArgs) -> Result<Client> {
-    let credentials = Credentials::load(&login::config_home()?)?;
-    let server = args
-        .server
-        .as_deref()
-        .or(credentials.default_server())
-        .unwrap_or(login::LOCAL_SERVER)
-        .trim_end_matches('/');
-    let token = match &args.token_file {
-        Some(path) => Some(Secret::new(login::read_file("token_file", path)?.trim())),
-        None => std::env::var("HIVESYNC_TOKEN")
-            .ok()
-            .filter(|t| !t.is_empty())
-            .map(Secret::new)
-            .or_else(|| credentials.token(server)),
-    };
-    let Some(token) = token else {
-        return Err(Error::new(
-            Code::Unauthenticated,
-            format!("not logged in to {server}; run: hivesync login --server {server}"),
-        ));
-    };
-    Client::new(server, Some(token))
-}
-
 fn print(
     args: &PreviewArgs,
     client: &Client,
@@ -385,6 +264,10 @@ fn print(
             tell(format_args!("  saved as {}", path.display()));
         }
         tell(format_args!("  {}", r.preview_url));
+        tell(format_args!(
+            "  this link opens until {}; to get another, ask again",
+            r.link_until.to_rfc3339()
+        ));
         if !args.no_qr {
             tell(qr::terminal(&r.preview_url)?);
         }

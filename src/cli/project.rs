@@ -23,8 +23,19 @@ pub(super) struct Wanted<'a> {
     pub(super) project: Option<&'a str>,
     /// Its name, where nothing else is said.
     pub(super) folder: &'a Path,
-    /// Whether it may be made when there is none.
-    pub(super) make: bool,
+    pub(super) fit: Fit,
+}
+
+/// What the project is for. Names are not unique, so of several with one name
+/// the one that fits is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// To upload a folder to; made if there is none.
+    Folder,
+    /// To build what its own source has.
+    Ref,
+    /// To be looked at or changed.
+    Any,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +70,14 @@ impl Project {
     /// repository elsewhere or a folder on the server's machine.
     pub(super) fn is_fetched(&self) -> bool {
         matches!(self.source.kind.as_deref(), Some("git" | "local"))
+    }
+
+    fn fits(&self, fit: Fit) -> bool {
+        match fit {
+            Fit::Folder => self.require_upload().is_ok(),
+            Fit::Ref => self.require_upload().is_err(),
+            Fit::Any => true,
+        }
     }
 
     /// # Errors
@@ -156,25 +175,67 @@ pub(super) async fn find(client: &Client, wanted: &Wanted<'_>) -> Result<Project
         Some(name) => name.to_owned(),
         None => folder_name(wanted.folder)?,
     };
+    if let Some(found) = chosen(named(client, &name).await?, wanted.fit)? {
+        return Ok(found);
+    }
+    let advice = match wanted.fit {
+        Fit::Folder => return make(client, &name).await,
+        Fit::Ref => "name it with --project, or leave --ref out to upload",
+        Fit::Any => "name one of those that this prints: hivesync project list",
+    };
+    Err(Error::new(
+        Code::ProjectNotFound,
+        format!("there is no project named {name}; {advice}"),
+    ))
+}
+
+/// All projects of this name that the caller sees.
+async fn named(client: &Client, name: &str) -> Result<Vec<Project>> {
+    let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
         let page: List = client.get(&format!("/projects?limit=200{cursor}")).await?;
-        if let Some(found) = page.projects.into_iter().find(|p| p.name == name) {
-            return Ok(found);
-        }
+        found.extend(page.projects.into_iter().filter(|p| p.name == name));
         match page.next_cursor {
             Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
+            None => return Ok(found),
         }
     }
-    if !wanted.make {
-        return Err(Error::new(
-            Code::ProjectNotFound,
-            format!(
-                "there is no project named {name}; name it with --project, or leave --ref out to upload"
-            ),
-        ));
+}
+
+/// The one of several with the same name that is meant.
+///
+/// # Errors
+/// `CONFLICT`, with their ids, when that cannot be told.
+fn chosen(mut found: Vec<Project>, fit: Fit) -> Result<Option<Project>> {
+    if found.len() > 1 && found.iter().any(|project| project.fits(fit)) {
+        found.retain(|project| project.fits(fit));
     }
+    if found.len() <= 1 {
+        return Ok(found.pop());
+    }
+    let ids: Vec<String> = found
+        .iter()
+        .map(|p| {
+            format!(
+                "{} ({})",
+                p.id,
+                p.source.kind.as_deref().unwrap_or("upload")
+            )
+        })
+        .collect();
+    Err(Error::new(
+        Code::Conflict,
+        format!(
+            "there are {} projects named {}: {}; name one by its id with --project",
+            found.len(),
+            found[0].name,
+            ids.join(", ")
+        ),
+    ))
+}
+
+async fn make(client: &Client, name: &str) -> Result<Project> {
     let body = json!({"name": name, "source": {"kind": "upload"}});
     let made = client.post::<Project>("/projects", &body).await;
     let made = made.map(|project| Project {
@@ -203,4 +264,41 @@ fn folder_name(path: &Path) -> Result<String> {
                 "the root folder has no name; name it with --project",
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shops(kinds: &[(i64, &str)]) -> Vec<Project> {
+        let project = |(id, kind): &(i64, &str)| {
+            let answer = json!({"id": id, "name": "shop", "source": {"kind": kind}, "config": {}});
+            serde_json::from_value(answer).expect("a project")
+        };
+        kinds.iter().map(project).collect()
+    }
+
+    #[test]
+    fn of_several_with_one_name_the_fitting_one_is_meant() {
+        let two = [(3, "git"), (8, "upload")];
+        let id = |fit| chosen(shops(&two), fit).unwrap().map(|project| project.id);
+        assert_eq!(id(Fit::Folder), Some(8));
+        assert_eq!(id(Fit::Ref), Some(3));
+        for (kinds, fit) in [
+            (&two[..], Fit::Any),
+            (&[(3, "upload"), (8, "upload")][..], Fit::Folder),
+            (&[(3, "upload"), (8, "upload")][..], Fit::Ref),
+        ] {
+            let error = chosen(shops(kinds), fit).err().expect("ambiguous");
+            assert_eq!(error.code, Code::Conflict);
+            assert!(error.message.contains("3 (") && error.message.contains("8 ("));
+        }
+        assert!(chosen(shops(&[]), Fit::Folder).unwrap().is_none());
+        let one = chosen(shops(&two[..1]), Fit::Folder).unwrap();
+        assert_eq!(
+            one.map(|project| project.id),
+            Some(3),
+            "what is wrong is told later"
+        );
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::client::Client;
 use super::excerpt;
 use super::outcome::Outcome;
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Secret;
 use crate::domain::preview::Platform;
 use crate::error::{Context, Result};
@@ -41,6 +42,9 @@ pub(super) struct Requested {
     /// When `preview_url` leads nowhere any more.
     #[serde(skip)]
     link_ends: Instant,
+    /// The same for people.
+    #[serde(skip)]
+    pub(super) link_until: Timestamp,
     #[serde(skip)]
     pub(super) estimated_seconds: u32,
     #[serde(skip)]
@@ -70,6 +74,7 @@ impl Requested {
             platform,
             job_id: build.job_id,
             link_ends: Instant::now() + Duration::from_secs(token.expires_in),
+            link_until: until(token.expires_in),
             preview_url: token.preview_url,
             download_url: build.download_url,
             estimated_seconds: build.estimated_seconds,
@@ -134,6 +139,7 @@ impl Requested {
         if let Some(outcome) = &self.outcome {
             let token = issue(client, project, &outcome.commit, self.platform).await?;
             self.link_ends = Instant::now() + Duration::from_secs(token.expires_in);
+            self.link_until = until(token.expires_in);
             self.preview_url = token.preview_url;
         }
         Ok(())
@@ -166,6 +172,11 @@ impl Requested {
         tokio::fs::rename(&aside, &path).await.or_internal(&what)?;
         Ok(path)
     }
+}
+
+/// In so many seconds.
+fn until(seconds: u64) -> Timestamp {
+    SystemClock.now().after(Duration::from_secs(seconds))
 }
 
 async fn issue(

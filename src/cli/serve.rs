@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// Answer requests only; jobs wait for another start
     #[arg(long)]
     no_worker: bool,
+    /// Listen on this port, whatever PORT says
+    #[arg(long)]
+    port: Option<u16>,
 }
 
 #[must_use]
@@ -76,7 +79,14 @@ async fn serve(args: &ServeArgs) -> Result<Ending> {
         return Err(Error::internal("could not close this process to others").caused_by(error));
     }
     let random = Arc::new(SystemEntropy::new());
-    let loaded = Config::load(&Sources::of_process()?, random.as_ref())?;
+    let mut sources = Sources::of_process()?;
+    if let Some(port) = args.port {
+        sources.environment.remove("PORT_FILE");
+        sources
+            .environment
+            .insert("PORT".to_owned(), port.to_string().into());
+    }
+    let loaded = Config::load(&sources, random.as_ref())?;
     let config = loaded.config;
     let _gathering = logging::start(&config.log)?;
     warn_of_unknown(&loaded.report);

@@ -110,6 +110,12 @@ impl Layer {
                 layer.unknown.push(format!(
                     "environment: `{name}` is not a setting of HiveSync; did you mean `{meant}`?"
                 ));
+            } else if let Some(rest) = name.strip_prefix(OURS).filter(|_| !is_expected(name)) {
+                let proposal =
+                    spec_of(rest).map_or_else(String::new, |_| format!("; did you mean `{rest}`?"));
+                layer.unknown.push(format!(
+                    "environment: `{name}` is not a setting of HiveSync{proposal}"
+                ));
             }
         }
         layer
@@ -210,6 +216,22 @@ impl Layer {
             path.display()
         ));
     }
+}
+
+/// Whoever sets a name that begins so means us.
+const OURS: &str = "HIVESYNC_";
+
+/// What is no setting of the server and has its meaning all the same: for the
+/// client, for tests, or because Kubernetes tells every container where the
+/// services are.
+fn is_expected(name: &str) -> bool {
+    let clients = ["HIVESYNC_SERVER", "HIVESYNC_TOKEN", "HIVESYNC_TOKEN_FILE"];
+    let tests = ["HIVESYNC_STOP_AT", "HIVESYNC_TELL_", "HIVESYNC_TEST_"];
+    let service = name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.contains("_PORT_");
+    clients.contains(&name) || tests.iter().any(|test| name.starts_with(test)) || service
 }
 
 /// The setting that `NAME` or `NAME_FILE` sets.

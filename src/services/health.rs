@@ -193,7 +193,7 @@ pub async fn look(app: &App) -> Health {
         queues,
         workers,
         disk,
-        warm_bundlers: app.bundlers.count(),
+        warm_bundlers: app.bundlers.kept(),
         sandbox,
         sandbox_remark: app.sandbox.remark().map(str::to_owned),
     }

@@ -48,11 +48,11 @@ async fn a_project_is_made_shown_and_renamed() {
         )
         .await
         .expect(200);
-    assert_eq!(
-        changed["config"]["root"],
-        Value::Null,
-        "replaced as a whole"
-    );
+    assert_eq!(changed["config"]["output_dir"], "dist");
+    assert_eq!(changed["config"]["root"], "apps/mobile", "not named: kept");
+    let reset = json!({"config": {"root": null}});
+    let changed = server.patch(&path, &ada.token, &reset).await.expect(200);
+    assert_eq!(changed["config"]["root"], Value::Null);
     assert_eq!(changed["config"]["output_dir"], "dist");
     server.stop().await;
 }
@@ -97,6 +97,8 @@ async fn what_cannot_be_a_project_names_the_field() {
         ("config.output_dir", config("output_dir", "C:\\x")),
         ("config.build_script", config("build_script", "--help")),
         ("config.kind", config("kind", "flutter")),
+        ("config.install_script", config("install_script", "x")),
+        ("config", json!({"name": "x", "config": "web"})),
     ])
     .await;
 }

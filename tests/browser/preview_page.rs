@@ -167,6 +167,8 @@ async fn the_page_works_by_keyboard_on_a_small_screen_and_shows_a_failure() {
         .until("document.querySelector('#state').textContent.startsWith('Waiting')")
         .await;
     let claim = world.claim().await;
+    let log = "== bundle\n$ tool\nall is well\nthe bundler ended with 1: broken here\n";
+    world.log(&claim.job, log).await;
     world.fail(&claim).await;
     browser
         .until("!document.querySelector('#problem').hidden")
@@ -175,6 +177,12 @@ async fn the_page_works_by_keyboard_on_a_small_screen_and_shows_a_failure() {
         .eval("document.querySelector('#problem').textContent")
         .await;
     assert_eq!(problem, "PREVIEW_BUILD_FAILED: the bundler ended with 1");
+    browser
+        .until("document.querySelector('#phone').hidden")
+        .await;
+    browser
+        .until("document.querySelector('#failing').textContent.includes('broken here')")
+        .await;
     assert_eq!(
         browser
             .eval("document.querySelector('#download').hidden")

@@ -27,6 +27,11 @@ async fn each_failure_has_its_code_and_says_what_to_do() {
             "`npm run build` ended with code 3",
         ),
         (
+            Tree::script("echo 'Error: no bees in the hive' >&2; exit 3"),
+            "PREVIEW_BUILD_FAILED",
+            "Error: no bees in the hive; `npm run build` ended with code 3",
+        ),
+        (
             Tree::script("true"),
             "INVALID_PROJECT_STRUCTURE",
             "no output folder with an index.html",
@@ -98,6 +103,10 @@ async fn without_a_sandbox_only_trusted_projects_build() {
     let (code, message, _) = builder.failure(project, &tree, Platform::Web).await;
     assert_eq!(code, "SANDBOX_UNAVAILABLE");
     assert!(message.contains("bubblewrap"), "{message}");
+    // Of these nothing runs.
+    let page = Tree::of(&[("index.html", "<html>")]);
+    let built = builder.build(project, &page, Platform::Web).await;
+    assert!(built.files.contains_key("dist/index.html"));
 
     let trusted = builder.trusted_project().await;
     let built = builder.build(trusted, &tree, Platform::Web).await;

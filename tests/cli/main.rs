@@ -12,6 +12,7 @@ mod health;
 mod outlive;
 mod preview;
 mod process;
+mod projects;
 mod refs;
 mod requests;
 mod stopping;

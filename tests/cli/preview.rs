@@ -67,6 +67,7 @@ async fn a_folder_becomes_a_bundle_a_url_and_a_qr_code() {
     let told = run(client(&home, &server, &arguments)).expect(0);
     assert!(told.stdout.contains("✓ web: ready"), "{told:#?}");
     assert!(told.stdout.contains(&server.address), "{told:#?}");
+    assert!(told.stdout.contains("this link opens until"), "{told:#?}");
     assert!(
         told.stdout.contains('▀') || told.stdout.contains('█'),
         "a QR code: {told:#?}"

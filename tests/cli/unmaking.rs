@@ -61,8 +61,12 @@ async fn answer(State(told): State<Arc<Told>>, request: Request) -> Response {
     }
 }
 
-/// What `hivesync preview` says, and whether the project is deleted.
+/// What `hivesync preview` says of a page, and whether the project is deleted.
 async fn preview(upload: Upload, refs: Value) -> (Ran, bool) {
+    preview_of(("index.html", "<h1>Hello</h1>"), upload, refs).await
+}
+
+async fn preview_of(file: (&str, &str), upload: Upload, refs: Value) -> (Ran, bool) {
     let told = Arc::new(Told {
         upload,
         refs: json!({"refs": refs}),
@@ -78,8 +82,8 @@ async fn preview(upload: Upload, refs: Value) -> (Ran, bool) {
     let home = Home::new();
     let site = home.path().join("site");
     std::fs::create_dir(&site).expect("a folder");
-    std::fs::write(site.join("index.html"), "<h1>Hello</h1>").expect("written");
-    let mut command = home.command(&["preview", "site"]);
+    std::fs::write(site.join(file.0), file.1).expect("written");
+    let mut command = home.command(&["preview", "site", "--platform", "web"]);
     command
         .env("HIVESYNC_SERVER", format!("http://{address}"))
         .env("HIVESYNC_TOKEN", "a-token");
@@ -102,4 +106,13 @@ async fn a_project_goes_only_if_nothing_can_have_come_into_it() {
         let (ran, deleted) = preview(upload, refs).await;
         assert_eq!(deleted, goes, "{upload:?}: {ran:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_built_is_not_sent() {
+    let app = r#"{"dependencies": {"expo": "56.0.0"}}"#;
+    let (ran, deleted) = preview_of(("package.json", app), Upload::Cut, json!([])).await;
+    assert!(deleted, "{ran:#?}");
+    let told = ran.stderr.contains("UNSUPPORTED_PLATFORM") && ran.stderr.contains("react-dom");
+    assert!(told, "{ran:#?}");
 }

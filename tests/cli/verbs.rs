@@ -13,6 +13,9 @@ fn help_names_every_verb() {
         "health",
         "admin",
         "preview",
+        "project",
+        "cancel",
+        "retry",
         "login",
         "logout",
         "completions",
@@ -79,6 +82,52 @@ fn config_check_proposes_the_nearest_name() {
         ran.stderr.contains("PROT") && ran.stderr.contains("PORT"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn config_check_names_what_only_looks_like_a_setting() {
+    let home = Home::new();
+    let check = |name: &str| {
+        let mut command = home.command(&["config", "check"]);
+        Ran::of(command.env(name, "1").output().expect("it runs"))
+    };
+    for (name, says) in [
+        (
+            "HIVESYNC_FOO",
+            "`HIVESYNC_FOO` is not a setting of HiveSync",
+        ),
+        ("HIVESYNC_DATA_DIR", "did you mean `DATA_DIR`?"),
+    ] {
+        let ran = check(name).expect(1);
+        assert!(ran.stderr.contains(says), "{ran:?}");
+    }
+    // The client's own, and what Kubernetes tells of a service of this name.
+    for name in [
+        "HIVESYNC_TOKEN",
+        "HIVESYNC_SERVER",
+        "HIVESYNC_PORT_4000_TCP",
+    ] {
+        check(name).expect(0);
+    }
+}
+
+#[test]
+fn a_login_without_a_terminal_says_how_else() {
+    let home = Home::new();
+    let mut command = home.command(&["login"]);
+    command.stdin(std::process::Stdio::null());
+    let ran = Ran::of(command.output().expect("it runs")).expect(1);
+    let told = ran.stderr.contains("INVALID_INPUT") && ran.stderr.contains("--username");
+    assert!(told, "{ran:?}");
+}
+
+#[test]
+fn the_port_of_the_command_line_counts() {
+    let home = Home::new();
+    let mut command = home.command(&["serve", "--port", "0"]);
+    command.env("PORT", "many");
+    let server = crate::process::Serving::start(command);
+    server.stop();
 }
 
 #[test]

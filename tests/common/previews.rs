@@ -47,7 +47,16 @@ impl World {
 
     /// A new commit of one page with this text on branch `upload`.
     pub(crate) async fn upload(&self, text: &str) -> String {
-        let archive = tar_gz(&[item(FILE, "index.html", text.as_bytes())]);
+        self.upload_files(&[("index.html", text)]).await
+    }
+
+    /// The same of these files.
+    pub(crate) async fn upload_files(&self, files: &[(&str, &str)]) -> String {
+        let items: Vec<_> = files
+            .iter()
+            .map(|(name, text)| item(FILE, name, text.as_bytes()))
+            .collect();
+        let archive = tar_gz(&items);
         let app = &self.server.app;
         let imported = app
             .repos

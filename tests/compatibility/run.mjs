@@ -218,7 +218,7 @@ const time = (state) => (state ? `${state.seconds.toFixed(2)} s` : '–');
 
 function report(row) {
   const label = `${row.project.name} (${row.platform})`.padEnd(36);
-  console.log(`${label} cold ${time(row.cold)}  warm ${time(row.warm)}  kept ${time(row.kept)}  again ${time(row.again)}  ${row.error ?? ''}`);
+  console.log(`${label} cold ${time(row.cold)}  edited ${time(row.warm)}  kept ${time(row.kept)}  again ${time(row.again)}  ${row.error ?? ''}`);
 }
 
 function page(rows) {

@@ -1,2 +1,2 @@
-// Edit this line and push: the preview on your phone says it a moment later.
+// Edit this line and run `hivesync preview` again: the next preview says it.
 export const greeting = 'Good morning, the bees are up.';

@@ -288,24 +288,21 @@ async fn run_install(
             .log
             .note(format!(
                 "the `{script}` script of package.json is not run: install scripts are off unless \
-                 the project's settings (not {CONFIG_FILE}) allow them with `install_scripts`"
+                 the project's settings (not {CONFIG_FILE}) allow them; {}",
+                build.allow_scripts()
             ))
             .await;
     }
     let words = install.words(build.plan.install_scripts);
     let command = Command::new(words[0], &install.root).args(&words[1..]);
-    let lockfile = if install.lockfile.is_some() {
-        "if package.json and the lockfile disagree, install on your machine and commit the \
-         lockfile; "
+    let hint = if install.lockfile.is_some() {
+        "the log shows why; if package.json and the lockfile disagree, install on your machine \
+         and commit the lockfile"
     } else {
-        ""
+        "the log shows why"
     };
-    let hint = format!(
-        "the log shows why; {lockfile}if it is a certificate, the operator names its authority \
-         with `cafile=` in the file of BUILD_NPMRC"
-    );
     let result = installing
-        .run(&command, Output::Log, Code::MissingDependencies, &hint)
+        .run(&command, Output::Log, Code::MissingDependencies, hint)
         .await;
     drop(gate);
     // The bundler gets no network, and nothing else that installing left outside

@@ -1,6 +1,7 @@
 //! The file in a tree that says how it is built, and what of it counts beside
 //! the project's settings.
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::bundle::tree;
@@ -30,19 +31,29 @@ impl Merged {
     /// `INVALID_PROJECT_STRUCTURE` when the file is not TOML, a value is of the
     /// wrong kind, or there is far too much of it.
     pub(super) fn of(tree: &Path, settings: &ProjectConfig) -> Result<Self> {
+        let file = tree::read(tree, &tree.join(CONFIG_FILE), LARGEST)?;
+        Self::with(file.as_deref(), settings)
+    }
+
+    /// The same of the file's bytes, where there is one.
+    pub(super) fn with(file: Option<&[u8]>, settings: &ProjectConfig) -> Result<Self> {
         let own = settings.clone();
-        let Some(bytes) = tree::read(tree, &tree.join(CONFIG_FILE), LARGEST)? else {
+        let Some(bytes) = file else {
             return Ok(Self {
                 config: own,
                 unknown: Vec::new(),
                 remarks: Vec::new(),
             });
         };
-        let text = String::from_utf8_lossy(&bytes);
+        let text = String::from_utf8_lossy(bytes);
         let file: ProjectConfig = toml::from_str(&text).map_err(|e| {
             Error::new(
                 Code::InvalidProjectStructure,
-                format!("{CONFIG_FILE} cannot be read: {}", e.message()),
+                format!(
+                    "{CONFIG_FILE} cannot be read{}: {}",
+                    at_line(&text, e.span()),
+                    e.message()
+                ),
             )
         })?;
         let mut remarks = Vec::new();
@@ -66,6 +77,14 @@ impl Merged {
             remarks,
         })
     }
+}
+
+/// Where in the file a fault begins, as editors count.
+fn at_line(text: &str, span: Option<Range<usize>>) -> String {
+    span.and_then(|span| text.get(..span.start))
+        .map_or_else(String::new, |before| {
+            format!(" (line {})", before.matches('\n').count() + 1)
+        })
 }
 
 /// What is said of the keys in the [`CONFIG_FILE`] of `tree` that mean nothing.

@@ -56,8 +56,21 @@ impl Manifest {
         let Some(bytes) = tree::read(tree, &path, tree::SMALL)? else {
             return Ok(None);
         };
-        let shown = path.strip_prefix(tree).unwrap_or(&path).display();
+        let shown = path.strip_prefix(tree).unwrap_or(&path);
+        Self::parse_within(&bytes, shown, room).map(Some)
+    }
+
+    /// The manifest of these bytes, which its owner knows by `path`.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::parse_within(bytes, path, &mut { Room::FILE })
+    }
+
+    fn parse_within(bytes: &[u8], path: &Path, room: &mut Room) -> Result<Self> {
         let refused = |why: String| {
+            let shown = path.display();
             Error::new(
                 Code::InvalidProjectStructure,
                 format!("{shown} {why}; mend it and build the new commit"),
@@ -69,13 +82,13 @@ impl Manifest {
             values: room.values.min(Room::FILE.values),
         };
         let before = own;
-        let json = json::value(&bytes, &mut own);
+        let json = json::value(bytes, &mut own);
         room.bytes -= before.bytes - own.bytes;
         room.values -= before.values - own.values;
         match json {
-            Ok(json @ Value::Object(_)) => Ok(Some(Self {
+            Ok(json @ Value::Object(_)) => Ok(Self {
                 json: Arc::new(json),
-            })),
+            }),
             Ok(_) => Err(refused("is not a JSON object".to_owned())),
             Err(Unread::Invalid(e)) => Err(refused(format!("is not valid JSON: {e}"))),
             Err(Unread::TooLarge) => Err(refused(
@@ -102,6 +115,14 @@ impl Manifest {
         ["dependencies", "devDependencies", "optionalDependencies"]
             .into_iter()
             .any(|kind| self.json.get(kind).and_then(|d| d.get(package)).is_some())
+    }
+
+    /// Whether it needs the package where it runs, not only to be developed.
+    #[must_use]
+    pub fn runs_on(&self, package: &str) -> bool {
+        self.json
+            .get("dependencies")
+            .is_some_and(|d| d.get(package).is_some())
     }
 
     /// Whether it names anything to install.

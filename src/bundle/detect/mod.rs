@@ -3,12 +3,14 @@
 //! project's settings.
 
 mod config_file;
+mod early;
 mod manifest;
 
 use std::path::{Path, PathBuf};
 
 use config_file::Merged;
 pub use config_file::{CONFIG_FILE, unknown_keys};
+pub use early::Early;
 pub use manifest::Manifest;
 
 use crate::bundle::tree;
@@ -44,15 +46,19 @@ pub fn detect(tree: &Path, settings: &ProjectConfig, platform: Platform) -> Resu
             plan.remarks = [merged.unknown, merged.remarks, plan.remarks].concat();
             Ok(plan)
         }
-        // A misspelt key may be all that is wrong.
-        Err(error) if !merged.unknown.is_empty() => {
-            let message = format!("{}; {}", error.message, merged.unknown.join("; "));
-            Err(Error {
-                message: message.into(),
-                ..error
-            })
-        }
-        Err(error) => Err(error),
+        Err(error) => Err(with_unknown(error, &merged.unknown)),
+    }
+}
+
+/// A misspelt key may be all that is wrong.
+fn with_unknown(error: Error, unknown: &[String]) -> Error {
+    if unknown.is_empty() {
+        return error;
+    }
+    let message = format!("{}; {}", error.message, unknown.join("; "));
+    Error {
+        message: message.into(),
+        ..error
     }
 }
 
@@ -128,14 +134,8 @@ impl Plan {
     fn found_kind(&mut self) -> Result<ProjectKind> {
         let script = self.script_name();
         if let Some(manifest) = &self.manifest {
-            if manifest.depends_on("expo") {
-                return Ok(ProjectKind::Expo);
-            }
-            if manifest.depends_on("react-native") {
-                return Ok(ProjectKind::ReactNative);
-            }
-            if manifest.script(script).is_some() {
-                return Ok(ProjectKind::Web);
+            if let Some(kind) = self.kind_of_manifest() {
+                return Ok(kind);
             }
             if self.build_script.is_some() || manifest.web_tool().is_some() {
                 // Its sources are no site: whoever opened them would see nothing.
@@ -153,6 +153,20 @@ impl Plan {
             self.remarks.push(remark);
         }
         Ok(ProjectKind::Static)
+    }
+
+    /// What the manifest alone says.
+    fn kind_of_manifest(&self) -> Option<ProjectKind> {
+        let manifest = self.manifest.as_ref()?;
+        if manifest.depends_on("expo") {
+            Some(ProjectKind::Expo)
+        } else if manifest.depends_on("react-native") {
+            Some(ProjectKind::ReactNative)
+        } else {
+            manifest
+                .script(self.script_name())
+                .map(|_| ProjectKind::Web)
+        }
     }
 
     /// The package script that builds a web project.
@@ -269,9 +283,17 @@ impl Plan {
             ),
         };
         let elsewhere = self.candidates();
-        if !elsewhere.is_empty() {
-            text.push_str("; set `root` in the project's settings to the app's folder, such as ");
-            text.push_str(&elsewhere.join(" or "));
+        if let Some((first, others)) = elsewhere.split_first() {
+            let line = format!(
+                "; if the app lies elsewhere, write `root = \"{first}\"` into {CONFIG_FILE} in the top \
+                 folder, or set `root` in the project's settings"
+            );
+            text.push_str(&line);
+            if !others.is_empty() {
+                let others: Vec<_> = others.iter().map(|path| format!("`{path}`")).collect();
+                let more = format!(" (there is also {})", others.join(" and "));
+                text.push_str(&more);
+            }
         } else if self.manifest.is_some() {
             text.push_str(", or set `kind`, `root`, `build_script` or `output_dir`");
         } else {
@@ -280,23 +302,36 @@ impl Plan {
         Error::new(Code::InvalidProjectStructure, text)
     }
 
-    /// Folders not far below that look like a project.
+    /// Folders not far below in which there is something to build.
     fn candidates(&self) -> Vec<String> {
         tree::folders(&self.root, |name| name == "node_modules")
             .into_iter()
             .filter_map(|dir| {
                 let below = dir.strip_prefix(&self.root).ok()?;
                 let depth = below.components().count();
-                let looks = ["package.json", "index.html"]
-                    .iter()
-                    .any(|file| dir.join(file).is_file());
-                ((1..=3).contains(&depth) && looks).then(|| {
-                    let path = dir.strip_prefix(&self.tree).unwrap_or(below);
-                    format!("`{}`", path.display())
+                let path = dir.strip_prefix(&self.tree).unwrap_or(below);
+                ((1..=3).contains(&depth) && self.is_app(&dir)).then(|| {
+                    path.to_string_lossy()
+                        .replace(|c: char| c.is_control() || c == '"', "")
                 })
             })
             .take(3)
             .collect()
+    }
+
+    /// Whether `dir` holds an app, and no library that apps share.
+    fn is_app(&self, dir: &Path) -> bool {
+        match Manifest::read(&self.tree, dir) {
+            Ok(Some(manifest)) => {
+                let page = tree::is_file(&self.tree, &dir.join("index.html"));
+                // A library has React Native among its development dependencies.
+                let native = ["expo", "react-native"].iter().any(|p| manifest.runs_on(p));
+                let web = manifest.script(self.script_name()).is_some()
+                    && (page || manifest.web_tool().is_some());
+                native || web || page
+            }
+            _ => tree::is_file(&self.tree, &dir.join("index.html")),
+        }
     }
 }
 

@@ -82,7 +82,11 @@ fn nothing_found_says_what_was_looked_for_and_where_to_look_instead() {
 
     let files = [("README.md", ""), ("apps/mobile/package.json", EXPO)];
     let error = found(&files, &config, Platform::Ios).unwrap_err();
-    assert!(error.message.contains("`apps/mobile`"), "{}", error.message);
+    assert!(
+        error.message.contains("root = \"apps/mobile\""),
+        "{}",
+        error.message
+    );
 }
 
 #[test]
@@ -214,4 +218,32 @@ fn a_broken_manifest_is_named_with_the_place() {
     assert_eq!(error.code, Code::InvalidProjectStructure);
     assert!(error.message.contains("package.json is not valid JSON"));
     assert!(error.message.contains("line 2"), "{}", error.message);
+}
+
+#[test]
+fn a_workspace_is_told_where_there_is_something_to_build() {
+    let files = [
+        ("package.json", r#"{"workspaces": ["*/*"]}"#),
+        (
+            "packages/ui/package.json",
+            r#"{"scripts": {"build": "tsc"}, "devDependencies": {"react-native": "1"}}"#,
+        ),
+        (
+            "apps/web/package.json",
+            r#"{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "6"}}"#,
+        ),
+        (
+            "apps/phone/package.json",
+            r#"{"dependencies": {"expo": "56"}}"#,
+        ),
+    ];
+    let error = found(&files, &ProjectConfig::default(), Platform::Web).unwrap_err();
+    let line = "write `root = \"apps/phone\"` into hivesync.toml in the top folder";
+    assert!(error.message.contains(line), "{}", error.message);
+    assert!(
+        error.message.contains("(there is also `apps/web`)"),
+        "{}",
+        error.message
+    );
+    assert!(!error.message.contains("packages/ui"), "{}", error.message);
 }

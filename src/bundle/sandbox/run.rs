@@ -27,6 +27,7 @@ pub struct Command {
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) cwd: PathBuf,
+    known_as: Option<String>,
 }
 
 impl Command {
@@ -37,6 +38,7 @@ impl Command {
             args: Vec::new(),
             env: Vec::new(),
             cwd: cwd.to_owned(),
+            known_as: None,
         }
     }
 
@@ -59,7 +61,20 @@ impl Command {
         self
     }
 
-    /// The command as a person would type it, for the log.
+    /// What a person would type for it, where that is not the command itself.
+    #[must_use]
+    pub fn known_as(mut self, text: impl Into<String>) -> Self {
+        self.known_as = Some(text.into());
+        self
+    }
+
+    /// What a person would type, for a message.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.known_as.clone().unwrap_or_else(|| self.display())
+    }
+
+    /// The command with all its arguments, for the log.
     #[must_use]
     pub fn display(&self) -> String {
         let mut text = self.program.to_string_lossy().into_owned();

@@ -8,7 +8,7 @@ use std::path::Path;
 const OTHER_READERS: &[(&str, &str)] = &[
     ("src/cli/", "env = \"HIVESYNC_SERVER\""),
     ("src/cli/", "env = \"HIVESYNC_TOKEN_FILE\""),
-    ("src/cli/preview.rs", "var(\"HIVESYNC_TOKEN\")"),
+    ("src/cli/connection.rs", "var(\"HIVESYNC_TOKEN\")"),
     // Where the client keeps its credentials: XDG_CONFIG_HOME, HOME.
     ("src/cli/login.rs", "var_os(name)"),
     ("src/cli/", "var_os(\"NO_COLOR\")"),

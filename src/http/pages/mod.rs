@@ -113,6 +113,8 @@ struct ErrorPage<'a> {
     frame: &'a Frame,
     title: &'a str,
     message: &'a str,
+    /// What to do then, in a sentence.
+    advice: &'a str,
     code: &'a str,
 }
 
@@ -152,6 +154,14 @@ pub fn failure(frame: &Frame, error: Error) -> Response {
             frame,
             title,
             message: &error.message,
+            advice: match error.details.get("reason") {
+                // Of a preview's link; a setup link says for itself how to get one.
+                Some(reason) if reason == "expired" => {
+                    "Links open for some minutes only. Whoever has sent it gets a new one, to what \
+                     is built already, by asking again: hivesync preview"
+                }
+                _ => "",
+            },
             code: error.code.as_str(),
         },
     )

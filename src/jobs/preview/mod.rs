@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::bundle::workbench::SAID;
 use crate::domain::job::{Job, Queue};
 use crate::domain::preview::{BuildError, Preview, PreviewStatus};
 use crate::domain::{JobId, ProjectId};
@@ -129,11 +130,19 @@ fn told(error: &Error) -> BuildError {
         "the build failed for a fault of the server; its log has the cause under the job's id"
             .to_owned()
     } else {
-        error.message.clone().into_owned()
+        with_reason(error)
     };
     BuildError {
         code: error.code.as_str().to_owned(),
         message,
+    }
+}
+
+/// The message after what the command itself said, where that is known.
+fn with_reason(error: &Error) -> String {
+    match error.details.get(SAID).and_then(|said| said.as_str()) {
+        Some(said) => format!("{said}; {}", error.message),
+        None => error.message.clone().into_owned(),
     }
 }
 

@@ -83,7 +83,7 @@ fn ending(error: &Error) -> String {
     let code = error.code.as_str();
     match error.code {
         Code::InternalError => format!("{code}: a fault of the server; its log has the cause"),
-        _ => format!("{code}: {}", error.message),
+        _ => format!("{code}: {}", super::with_reason(error)),
     }
 }
 
@@ -99,7 +99,13 @@ impl Stages<'_> {
     async fn run(mut self) -> Result<Bundle> {
         let project = self.project().await?;
         let trusted = project.trusted || self.app.config.server.local_dev_mode;
-        let level = self.app.sandbox.level_for(trusted)?;
+        let level = match self.app.sandbox.level_for(trusted) {
+            Ok(level) => level,
+            Err(refusal) => {
+                let (bundle, _) = Box::pin(self.cold(project, Err(refusal), false)).await?;
+                return Ok(bundle);
+            }
+        };
         self.progress
             .update(|preview| preview.sandbox = Some(level))
             .await?;
@@ -112,7 +118,7 @@ impl Stages<'_> {
             Warm::Failed(lease) => Some(lease),
             Warm::Absent => None,
         };
-        let built = Box::pin(self.cold(project, level, suspect.is_some())).await;
+        let built = Box::pin(self.cold(project, Ok(level), suspect.is_some())).await;
         // Whoever is not to blame keeps its place, and whoever is makes room for
         // the next.
         Self::judge(suspect, &built);
@@ -123,14 +129,19 @@ impl Stages<'_> {
 
     /// Without a warm bundler, or after one that could not build. Its time is the
     /// long one even where caches are filled: what has to be started anew takes as
-    /// long as the machine needs for that.
+    /// long as the machine needs for that. Where there is no sandbox for the
+    /// project, only what runs nothing is built.
     async fn cold(
         &mut self,
         project: Project,
-        level: SandboxLevel,
+        level: Result<SandboxLevel>,
         retried: bool,
     ) -> Result<(Bundle, Shown)> {
         let (bench, plan) = self.checkout(&project).await?;
+        let level = match level {
+            Err(_) if plan.kind == ProjectKind::Static => SandboxLevel::None,
+            level => level?,
+        };
         let transform =
             TransformCache::open(&self.app.data, project.id, &self.app.config.builds.limits)?;
         let mut build = self.prepare(bench, plan, level)?;
@@ -256,6 +267,7 @@ impl Stages<'_> {
         cell.belong_to(preview.project_id)
             .or_internal("find a user for the build")?;
         Ok(Build {
+            project: preview.project_id,
             cell,
             view: View::plain(&plan.tree),
             plan,

@@ -166,6 +166,7 @@ async fn prepare(
     );
     let plan = blocking(move || detect(&tree, &settings, platform)).await?;
     let mut build = Build {
+        project: shown.project.id,
         cell: cell(app, bench, shown, name)?,
         view: View::plain(&plan.tree),
         plan,

@@ -16,7 +16,7 @@ use crate::bundle::warm::{Absence, Facts, Lease, Outcome, Spot, Touched, take};
 use crate::bundle::workbench::{Build, Limit, Stop, Workbench, blocking, cancelled};
 use crate::bundle::{expo, react_native};
 use crate::disk::remove_tree;
-use crate::domain::preview::{BundlerOrigin, Platform, SandboxLevel, Stage};
+use crate::domain::preview::{BundlerOrigin, Platform, Preview, SandboxLevel, Stage};
 use crate::domain::project::{Project, ProjectKind};
 use crate::error::{Code, Context, Error, Result};
 use crate::git::{Change, Changed};
@@ -215,10 +215,11 @@ impl Stages<'_> {
     }
 
     async fn warm_build(&self, plan: Plan, level: SandboxLevel) -> Result<Build> {
-        let id = &self.progress.preview().id;
+        let Preview { id, project_id, .. } = self.progress.preview();
         let dir = self.app.data.job_tmp(id);
         let bench = blocking(move || Workbench::fresh(&dir)).await?;
         Ok(Build {
+            project: *project_id,
             cell: bench.cell(&self.app.sandbox, level, id),
             view: View::plain(&plan.tree),
             plan,

@@ -1,7 +1,7 @@
 //! Previews: asking for one, following it, and handing it out.
 //!
-//! [`issue`] gives tokens out, [`request`] turns one into a job, [`read`] shows
-//! jobs, [`change`] cancels and retries them, [`follow`] and [`logs`] tell what
+//! [`issue`] gives tokens out, [`request`] turns one into a job, unless what
+//! [`judge`] reads speaks against it, [`read`] shows jobs, [`change`] cancels and retries them, [`follow`] and [`logs`] tell what
 //! happens while they run, [`bundle`] opens what came of them and [`web`]
 //! [`unpack`]s it for browsers. [`warm_up`] builds
 //! ahead of being asked, [`bytecode`] has finished bundles compiled. [`estimate`]
@@ -13,6 +13,7 @@ pub mod change;
 pub mod estimate;
 pub mod follow;
 pub mod issue;
+mod judge;
 pub mod logs;
 pub mod read;
 pub mod request;

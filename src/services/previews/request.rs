@@ -3,7 +3,7 @@
 use ring::digest::{Context as Digest, SHA256};
 
 use super::issue::{admit, resolve};
-use super::{estimate, find};
+use super::{estimate, find, judge};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::domain::JobId;
@@ -40,7 +40,8 @@ pub struct Accepted {
 /// # Errors
 /// `INVALID_OR_EXPIRED_TOKEN`, `UNSUPPORTED_PLATFORM`, `PROJECT_NOT_FOUND`,
 /// `PROJECT_ACCESS_DENIED` when the project is no longer shared with the
-/// token's user, `REF_NOT_FOUND`, `STORAGE_FULL`.
+/// token's user, `REF_NOT_FOUND`, `STORAGE_FULL`, `INVALID_INPUT` when a file of
+/// the commit says that it cannot be built.
 pub async fn build(app: &App, text: &str) -> Result<Accepted> {
     let (token, project) = admit(app, text).await?;
     let digest = auth::digest_of(text);
@@ -191,6 +192,9 @@ fn reuse(
 }
 
 /// The row of a build that begins.
+///
+/// # Errors
+/// What [`judge::judge`] refuses.
 pub(super) async fn new_preview(
     app: &App,
     request: &Request<'_>,
@@ -204,6 +208,12 @@ pub(super) async fn new_preview(
         ..PreviewFilter::default()
     };
     let recent = app.store.previews(&lately, &Page::first(10)).await?.items;
+    // What has been built is seldom impossible soon after, and says so quickly
+    // enough; reading two files would be a good part of a warm build's time.
+    if recent.is_empty() {
+        let commit = &request.resolved.commit;
+        judge::judge(app, request.project, commit, token.platform).await?;
+    }
     Ok(Preview::queued(NewPreview {
         id: JobId::generate(app.random.as_ref(), now),
         project_id: token.project,

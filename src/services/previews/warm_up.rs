@@ -90,7 +90,11 @@ async fn likely(app: &App, project: &Project) -> Result<Vec<Platform>> {
     let last = app.store.previews(&filter, &Page::first(LAST)).await?;
     let mut platforms = Vec::new();
     for preview in last.items {
-        if !platforms.contains(&preview.platform) {
+        let impossible = preview
+            .error
+            .as_ref()
+            .is_some_and(|e| e.code == Code::UnsupportedPlatform.as_str());
+        if !impossible && !platforms.contains(&preview.platform) {
             platforms.push(preview.platform);
         }
     }
@@ -138,7 +142,8 @@ fn depends_on(manifest: &Value, packages: &[&str]) -> bool {
 
 /// Makes `job` the build of the newest commit, under its claim: its preview's
 /// row is there afterwards. False when there is nothing to be done: somebody
-/// builds it, or has built it, or builds another commit of the branch.
+/// builds it, or has built it, or builds another commit of the branch, or its
+/// files say that it cannot be built.
 ///
 /// # Errors
 /// `CONFLICT` when the claim is lost, and when a store does not answer.
@@ -181,9 +186,16 @@ pub async fn begin(
         resolved,
         build_key,
     };
-    let row = Preview {
-        id: claim.job.clone(),
-        ..new_preview(app, &request, now).await?
+    let row = match new_preview(app, &request, now).await {
+        Ok(row) => Preview {
+            id: claim.job.clone(),
+            ..row
+        },
+        // Whoever asks for it is told.
+        Err(error) if matches!(error.code, Code::UnsupportedPlatform | Code::InvalidInput) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
     };
     // An earlier attempt, which gave way, has left its row.
     let expect = before.map_or(Expect::Absent, |row| Expect::Revision(row.revision));

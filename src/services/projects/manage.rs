@@ -1,5 +1,6 @@
 //! Making, listing, changing and deleting projects.
 
+use super::config::{self, Named};
 use super::source::{self, SourceInput};
 use super::{Need, open};
 use crate::app::App;
@@ -23,7 +24,7 @@ pub struct NewProject {
     pub name: String,
     /// `None`: archives are uploaded.
     pub source: Option<SourceInput>,
-    pub config: Option<ProjectConfig>,
+    pub config: Named,
 }
 
 /// A change: only what is `Some`.
@@ -31,7 +32,8 @@ pub struct NewProject {
 pub struct ProjectChange {
     pub name: Option<String>,
     pub source: Option<SourceInput>,
-    pub config: Option<ProjectConfig>,
+    /// What is not named in it stays.
+    pub config: Named,
     pub trusted: Option<bool>,
 }
 
@@ -41,8 +43,7 @@ pub async fn create(app: &App, actor: &Actor, new: NewProject) -> Result<Project
     actor.require(Right::Manage)?;
     let owner = actor.account()?.id;
     let name = check_name(&new.name)?;
-    let config = new.config.unwrap_or_default();
-    config.check()?;
+    let config = config::merged(&ProjectConfig::default(), new.config)?;
     // First, because a credential is sealed for its project.
     let id = ProjectId(app.store.allocate(Sequence::Project).await?);
     let source = match new.source {
@@ -118,10 +119,7 @@ async fn changed(
     if let Some(name) = change.name {
         project.name = check_name(&name)?;
     }
-    if let Some(config) = change.config {
-        config.check()?;
-        project.config = config;
-    }
+    project.config = config::merged(&project.config, change.config)?;
     if let Some(input) = change.source {
         let source = source::check(app, project.id, input, Some(&project.source)).await?;
         if !same_origin(&project.source, &source) {

@@ -4,6 +4,7 @@ mod bytecode;
 mod downloads;
 mod events;
 mod jobs;
+mod judged;
 mod pages;
 mod tokens;
 mod warm_up;

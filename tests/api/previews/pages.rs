@@ -89,5 +89,9 @@ async fn a_link_that_is_over_says_so() {
     assert_eq!(over.status, 403);
     assert_eq!(over.header("content-type"), "text/html; charset=utf-8");
     assert!(over.text().contains("has expired"), "{}", over.text());
+    assert!(
+        over.text().contains("hivesync preview"),
+        "how to get another"
+    );
     world.server.stop().await;
 }

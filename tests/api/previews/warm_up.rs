@@ -140,3 +140,15 @@ async fn a_request_does_not_wait_for_what_is_built_ahead() {
     }
     world.server.stop().await;
 }
+
+#[tokio::test]
+async fn what_cannot_be_built_is_not_tried_ahead() {
+    let world = world(true).await;
+    let app = r#"{"dependencies": {"expo": "56.0.0"}}"#;
+    world.upload_files(&[("package.json", app)]).await;
+    let (_, begun) = begin(&world, Platform::Web).await;
+    assert!(!begun);
+    let (_, begun) = begin(&world, Platform::Ios).await;
+    assert!(begun);
+    world.server.stop().await;
+}

@@ -204,6 +204,13 @@ impl<B: Kept> Pool<B> {
         self.inner.table().slots.len()
     }
 
+    /// How many could build, now or once they have done so.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        let kept = |slot: &&Slot<B>| matches!(slot, Slot::Idle(..) | Slot::Busy);
+        self.inner.table().slots.values().filter(kept).count()
+    }
+
     /// Waits until no bundler is starting any more.
     pub async fn settled(&self) {
         let starting = |slot: &Slot<B>| matches!(slot, Slot::Starting);

@@ -104,6 +104,7 @@ async fn a_place_is_given_once_and_is_free_again_after_a_failure() {
     let place = pool.place(spot(1), "key").unwrap();
     assert!(pool.place(spot(1), "key").is_none());
     assert!(pool.take(spot(1)).await.is_none());
+    assert_eq!((pool.count(), pool.kept()), (1, 0), "it is starting");
     drop(place);
     assert_eq!(pool.count(), 0);
     pool.place(spot(1), "key").unwrap().fail("why".to_owned());

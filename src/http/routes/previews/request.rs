@@ -94,7 +94,7 @@ pub struct BuildAnswer {
         (status = 202, description = "Queued, running or ready", body = BuildAnswer),
         (status = 403, description = "`INVALID_OR_EXPIRED_TOKEN`, `PROJECT_ACCESS_DENIED`", body = ErrorBody),
         (status = 404, description = "`PROJECT_NOT_FOUND`, `REF_NOT_FOUND`", body = ErrorBody),
-        (status = 422, description = "`UNSUPPORTED_PLATFORM`", body = ErrorBody),
+        (status = 422, description = "`UNSUPPORTED_PLATFORM`, `INVALID_INPUT` when the commit's files say that it cannot be built", body = ErrorBody),
     ),
 )]
 pub(super) async fn build(

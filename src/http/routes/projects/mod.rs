@@ -14,6 +14,7 @@ use crate::domain::project::ProjectConfig;
 use crate::http::AppState;
 use crate::http::error::{ApiResult, ErrorBody};
 use crate::http::extract::{Caller, Json, Paging, PagingParams, Path};
+use crate::services::projects::config::Named;
 use crate::services::projects::manage::{self, NewProject, ProjectChange};
 use crate::services::projects::{self, Need};
 use dto::{ProjectDto, ProjectList, SourceRequest};
@@ -49,7 +50,9 @@ pub struct ProjectRequest {
     name: String,
     /// Default: `{"kind": "upload"}`.
     source: Option<SourceRequest>,
-    config: Option<ProjectConfig>,
+    /// Unlike other fields, an unknown key is refused.
+    #[schema(value_type = Option<ProjectConfig>)]
+    config: Option<Named>,
 }
 
 /// Create a project
@@ -71,7 +74,7 @@ async fn create(
     let new = NewProject {
         name: body.name,
         source: body.source.map(Into::into),
-        config: body.config,
+        config: body.config.unwrap_or_default(),
     };
     let project = manage::create(&app, &actor, new).await?;
     Ok((StatusCode::CREATED, Json(project.into())))
@@ -103,8 +106,10 @@ pub struct ProjectPatch {
     /// Replaces the source. A credential that is left out is kept as long as
     /// the URL stays; null removes it.
     source: Option<SourceRequest>,
-    /// Replaces the configuration.
-    config: Option<ProjectConfig>,
+    /// A key that is not named stays as it is, null resets one. Unlike other
+    /// fields, an unknown key is refused.
+    #[schema(value_type = Option<ProjectConfig>)]
+    config: Option<Named>,
     /// An admin vouches for the project's code: it may build where there is
     /// no sandbox.
     trusted: Option<bool>,
@@ -131,7 +136,7 @@ async fn update(
     let change = ProjectChange {
         name: body.name,
         source: body.source.map(Into::into),
-        config: body.config,
+        config: body.config.unwrap_or_default(),
         trusted: body.trusted,
     };
     let project = manage::update(&app, &actor, id, change).await?;
