@@ -120,7 +120,7 @@ pub async fn public_config(build: &Build) -> Option<Value> {
 }
 
 fn sdk(view: &View, expo: &Path) -> u32 {
-    view.read(&expo.join("package.json"))
+    view.read(&expo.join("package.json"), tree::SMALL)
         .and_then(|bytes| json::value(&bytes, &mut { Room::FILE }).ok())
         .and_then(|json| {
             json.get("version")?

@@ -86,11 +86,12 @@ impl View {
         })
     }
 
-    /// The bytes of the file at `path`; `None` when there is none.
+    /// The bytes of the file at `path`; `None` when there is none, or one of more
+    /// than `most`.
     #[must_use]
-    pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
+    pub fn read(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
         let (top, host) = self.host(&self.resolve(path)?);
-        tree::read(top, &host, tree::SMALL).ok()?
+        tree::read(top, &host, most).ok()?
     }
 
     /// Where a path without links lies, and the folder that it must not leave.
@@ -181,7 +182,7 @@ mod tests {
         let react_native = view.package(&app, "react-native").expect("react-native");
         assert!(react_native.starts_with(view.tree.join("node_modules/.pnpm")));
         let compiler = view.package(&react_native, "hermes-compiler").unwrap();
-        let bytes = view.read(&compiler.join("hermesc"));
+        let bytes = view.read(&compiler.join("hermesc"), tree::SMALL);
         assert_eq!(bytes.as_deref(), Some(&b"compiler"[..]));
         assert_eq!(view.package(&app, "hermes-compiler"), None);
     }
@@ -192,8 +193,8 @@ mod tests {
         let view = workspace(dir.path());
         let modules = view.tree.join("apps/mobile/node_modules");
         for name in ["out", "absolute/passwd", "round", "missing"] {
-            assert_eq!(view.read(&modules.join(name)), None, "{name}");
+            assert_eq!(view.read(&modules.join(name), tree::SMALL), None, "{name}");
         }
-        assert_eq!(view.read(&dir.path().join("secret")), None);
+        assert_eq!(view.read(&dir.path().join("secret"), tree::SMALL), None);
     }
 }

@@ -9,6 +9,9 @@ use ring::digest::{SHA256, digest};
 
 use crate::bundle::deps::View;
 
+/// Bytes of a compiler; those that were published have less than 10 MB.
+const LARGEST: u64 = 64 << 20;
+
 /// A compiler, ready to be lent to a cell.
 #[derive(Clone)]
 pub struct Compiler {
@@ -71,7 +74,7 @@ impl Compiler {
         let program = places
             .into_iter()
             .flatten()
-            .find_map(|path| view.read(&path))
+            .find_map(|path| view.read(&path, LARGEST))
             .ok_or(Missing::Package)?;
         let mut name = [0; 32];
         name.copy_from_slice(digest(&SHA256, &program).as_ref());
@@ -91,6 +94,18 @@ mod tests {
     fn found(tree: &Path, machine: &'static str) -> Result<Vec<u8>, Missing> {
         let found = Compiler::find_for(&View::plain(tree), tree, machine);
         found.map(|compiler| compiler.program)
+    }
+
+    #[test]
+    fn compilers_are_megabytes_large() {
+        let tree = tempfile::tempdir().unwrap();
+        let modules = tree.path().join("node_modules");
+        let place = modules.join("react-native/sdks/hermesc/linux64-bin");
+        fs::create_dir_all(&place).unwrap();
+        let file = fs::File::create(place.join("hermesc")).unwrap();
+        file.set_len(10 << 20).unwrap();
+        let found = found(tree.path(), "x86_64").expect("found");
+        assert_eq!(found.len(), 10 << 20);
     }
 
     #[test]

@@ -5,14 +5,34 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::domain::preview::SandboxLevel;
+
 /// Looks at a family that is signalled. Honest processes are all found in the
 /// second or third; one that replaces itself could keep us looking for ever.
 const ROUNDS: usize = 20;
 
+/// So many processes of ours stand between the server and a command's own: the
+/// warden, and bubblewrap, outside of the sandbox and as its first process.
+pub(super) fn launchers(level: SandboxLevel) -> usize {
+    match level {
+        SandboxLevel::Isolated => 3,
+        SandboxLevel::Restricted | SandboxLevel::None => 1,
+    }
+}
+
 /// Children, their children and so on, nearest first. What is born meanwhile
 /// may be missing.
 pub(super) fn of(pid: Pid) -> Vec<Pid> {
-    let mut found = children(pid);
+    beyond(pid, 1)
+}
+
+/// Those among them that come `launchers` generations after `pid` or later.
+pub(super) fn beyond(pid: Pid, launchers: usize) -> Vec<Pid> {
+    let mut nearest = vec![pid];
+    for _ in 0..launchers {
+        nearest = nearest.into_iter().flat_map(children).collect();
+    }
+    let mut found = nearest;
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
         found.extend(children(pid));
@@ -64,11 +84,13 @@ fn has_thread(pid: Pid, is: impl Fn(char) -> bool) -> bool {
     })
 }
 
-/// Sends `signal` to each of them, those included that are born meanwhile;
-/// answers whether the last look has found nobody else. Blocking.
-pub(super) fn signal(pid: Pid, signal: Signal) -> bool {
+/// Sends `signal` to each process [`beyond`] the launchers, those included that
+/// are born meanwhile; answers whether the last look has found nobody else. The
+/// launchers go on: if nobody took leave of those who end, they would use up
+/// the machine's process ids. Blocking.
+pub(super) fn signal(warden: Pid, launchers: usize, signal: Signal) -> bool {
     reach(
-        || of(pid),
+        || beyond(warden, launchers),
         |pid| {
             let _ = kill_process(pid, signal);
         },
@@ -112,6 +134,28 @@ mod tests {
         );
         assert!(all);
         assert_eq!(*sent.borrow(), [pid(2), pid(3), pid(4)]);
+    }
+
+    #[test]
+    fn the_launchers_are_left_out() {
+        let script = "sleep 60 & sh -c 'sleep 60 & echo ready; wait' & wait";
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("started");
+        let stdout = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("read");
+        let root = Pid::from_child(&child);
+        let all = of(root);
+        assert_eq!((all.len(), beyond(root, 2).len()), (3, 1));
+        assert_eq!(beyond(root, 2), all[2..]);
+        assert!(beyond(root, 3).is_empty());
+        for pid in all {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        child.wait().expect("ended");
     }
 
     #[test]

@@ -20,10 +20,10 @@ pub(super) async fn kill(mark: &str) {
 
 /// Kills what descends from the warden, until nothing is left, and only then
 /// the warden: once that is gone, an orphan is nobody's descendant any more.
-pub(super) async fn kill_below(warden: Pid) {
+pub(super) async fn kill_below(warden: Pid, launchers: usize) {
     until_none(move || {
         // Who stands still is not elsewhere by the time that we come to it.
-        descendants::signal(warden, Signal::STOP);
+        descendants::signal(warden, launchers, Signal::STOP);
         descendants::living(warden)
     })
     .await;

@@ -118,7 +118,8 @@ impl Resident {
         let Some(pid) = self.running.pid() else {
             return true;
         };
-        let sent = tokio::task::spawn_blocking(move || descendants::signal(pid, signal));
+        let launchers = descendants::launchers(self.cell.level());
+        let sent = tokio::task::spawn_blocking(move || descendants::signal(pid, launchers, signal));
         sent.await.unwrap_or(false)
     }
 
@@ -126,8 +127,12 @@ impl Resident {
     /// some know ways to be woken.
     #[must_use]
     pub fn is_awake(&self) -> bool {
-        let pid = self.running.pid();
-        pid.is_some_and(|pid| descendants::of(pid).into_iter().any(descendants::runs))
+        let Some(pid) = self.running.pid() else {
+            return false;
+        };
+        let launchers = descendants::launchers(self.cell.level());
+        let mut processes = descendants::beyond(pid, launchers).into_iter();
+        processes.any(descendants::runs)
     }
 
     /// Bytes of memory that the command and all it has started hold.

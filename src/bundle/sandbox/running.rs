@@ -12,6 +12,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::cell::Cell;
+use super::descendants;
 use super::leftovers;
 use super::watch::cgroup::Group;
 use crate::domain::preview::SandboxLevel;
@@ -116,7 +117,7 @@ impl Held {
         }
         tracing::warn!(build = mark, "a build's processes do not end");
         if let Some(warden) = warden {
-            leftovers::kill_below(warden).await;
+            leftovers::kill_below(warden, descendants::launchers(level)).await;
         }
         let _ = timeout(DEATH, child.wait()).await;
         if level != SandboxLevel::Isolated {

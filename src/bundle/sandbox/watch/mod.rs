@@ -112,16 +112,10 @@ impl Cell {
         }
         let now = Instant::now();
         let folders = Folders::new(own, kept, closed);
-        // The warden, and bubblewrap: outside of the sandbox, and its first
-        // process inside.
-        let launchers = match self.level() {
-            SandboxLevel::Isolated => 3,
-            SandboxLevel::Restricted | SandboxLevel::None => 1,
-        };
         let is_filtered = self.level() != SandboxLevel::None;
         let looks = Looks {
             root,
-            launchers,
+            launchers: descendants::launchers(self.level()),
             place: Place::of(self),
             limits: self.sandbox().limits(),
             group: None,
