@@ -20,6 +20,12 @@ const CLI: &str = "bin/cli";
 /// The first SDK whose `expo export` knows `--no-bytecode`.
 const PLAIN_SINCE: u32 = 50;
 
+/// Of a `metadata.json`: the path and the extension of each asset, and some more.
+const METADATA: Room = Room {
+    bytes: 16 << 20,
+    values: 4 * MOST_FILES as u64,
+};
+
 /// `metadata.json` of `expo export`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -139,12 +145,13 @@ fn sdk(view: &View, expo: &Path) -> u32 {
 /// link in the place of `out`.
 fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
     let what = "read the metadata.json that `expo export` wrote";
-    let bytes = tree::read(root, &out.join("metadata.json"), tree::LARGE)
+    let mut room = METADATA;
+    let bytes = tree::read(root, &out.join("metadata.json"), room.bytes)
         .or_code(Code::PreviewBuildFailed, what)?
         .ok_or("there is no such file")
         .or_code(Code::PreviewBuildFailed, what)?;
     let mut metadata: Metadata =
-        serde_json::from_slice(&bytes).or_code(Code::PreviewBuildFailed, what)?;
+        json::read(&bytes, &mut room).or_code(Code::PreviewBuildFailed, what)?;
     let exported = metadata
         .file_metadata
         .remove(platform.as_str())

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 
 /// What may still be read.
@@ -26,9 +28,11 @@ impl Room {
 }
 
 /// Why there is no value.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unread {
+    #[error("it is too large")]
     TooLarge,
+    #[error(transparent)]
     Invalid(serde_json::Error),
 }
 
@@ -37,6 +41,14 @@ pub enum Unread {
 /// # Errors
 /// When it is no JSON, or there is not so much room.
 pub fn value(text: &[u8], room: &mut Room) -> Result<Value, Unread> {
+    read(text, room)
+}
+
+/// As [`value`], and of a type of its own.
+///
+/// # Errors
+/// When it is not what is wanted, or there is not so much room.
+pub fn read<T: DeserializeOwned>(text: &[u8], room: &mut Room) -> Result<T, Unread> {
     room.bytes = room
         .bytes
         .checked_sub(text.len() as u64)
@@ -117,7 +129,7 @@ impl<'de> Visitor<'de> for Count<'_> {
 mod tests {
     use super::*;
 
-    fn read(text: &str, bytes: u64, values: u64) -> Result<Room, Unread> {
+    fn room_after(text: &str, bytes: u64, values: u64) -> Result<Room, Unread> {
         let mut room = Room { bytes, values };
         value(text.as_bytes(), &mut room).map(|_| room)
     }
@@ -127,27 +139,30 @@ mod tests {
         let text = r#"{"a": [0, -1, 1.5, null], "b": {"c": "\n"}, "d": true}"#;
         let length = text.len() as u64;
         assert!(matches!(
-            read(text, length, 9),
+            room_after(text, length, 9),
             Ok(Room {
                 bytes: 0,
                 values: 0
             })
         ));
-        assert!(matches!(read(text, length, 8), Err(Unread::TooLarge)));
-        assert!(matches!(read(text, length - 1, 9), Err(Unread::TooLarge)));
+        assert!(matches!(room_after(text, length, 8), Err(Unread::TooLarge)));
+        assert!(matches!(
+            room_after(text, length - 1, 9),
+            Err(Unread::TooLarge)
+        ));
     }
 
     #[test]
     fn what_is_no_json_says_so() {
         for text in ["", "{", "[1] 2", "{\"a\": nul}"] {
             assert!(
-                matches!(read(text, 100, 100), Err(Unread::Invalid(_))),
+                matches!(room_after(text, 100, 100), Err(Unread::Invalid(_))),
                 "{text}"
             );
         }
         let deep = "[".repeat(10_000);
         assert!(matches!(
-            read(&deep, 20_000, 20_000),
+            room_after(&deep, 20_000, 20_000),
             Err(Unread::Invalid(_))
         ));
     }

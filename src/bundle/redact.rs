@@ -1,6 +1,6 @@
 //! Keeps credentials out of build logs: those of `BUILD_NPMRC`, as they are,
 //! percent-encoded and in base64, and whatever stands before the `@` of an
-//! http address.
+//! address, if that is one of http or has a password.
 
 use std::borrow::Cow;
 
@@ -73,8 +73,11 @@ fn mask_userinfo(line: &str) -> Option<String> {
             .find(|c: char| c == '/' || c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>'))
             .unwrap_or(after.len());
         rest = after;
-        let http = before.ends_with("http://") || before.ends_with("https://");
-        if http && let Some(end) = after[..authority].rfind('@') {
+        let scheme = before.to_ascii_lowercase();
+        let http = scheme.ends_with("http://") || scheme.ends_with("https://");
+        if let Some(end) = after[..authority].rfind('@')
+            && (http || after[..end].contains(':'))
+        {
             out.push_str(MASK);
             rest = &after[end..];
             masked = true;
@@ -106,6 +109,10 @@ mod tests {
         assert_eq!(
             redactor.clean("GET https://me:pw@reg.example/x and http://tok@h/ ok"),
             "GET https://***@reg.example/x and http://***@h/ ok"
+        );
+        assert_eq!(
+            redactor.clean("HTTPS://tok@h/ ftp://me:pw@h/ git+ssh://me:pw@h/"),
+            "HTTPS://***@h/ ftp://***@h/ git+ssh://***@h/"
         );
         for same in [
             "https://reg.example/@scope/pkg",

@@ -1,9 +1,10 @@
 //! The folders of one build under `DATA_DIR/tmp`, the cell that shows them to
 //! its commands, and running those commands with the log and the limits.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +30,9 @@ const ETC: [(&str, &str); 4] = [
     ("hosts", "127.0.0.1 localhost build\n::1 localhost build\n"),
     ("nsswitch.conf", "hosts: files dns\n"),
 ];
+
+/// What every process of Node is started with where modes are guarded.
+const MODES: (&str, &str) = ("modes.cjs", include_str!("../../assets/sandbox/modes.cjs"));
 
 /// The detail of an error that has what the command said of it: a stranger's
 /// words, so the server's log does not repeat them.
@@ -61,8 +65,8 @@ impl Workbench {
         for folder in [&bench.project, &bench.out, &bench.home, &bench.tmp] {
             make_dir(folder)?;
         }
-        for (name, text) in ETC {
-            fs::write(dir.join(name), text).or_internal("write the build's /etc")?;
+        for (name, text) in ETC.into_iter().chain([MODES]) {
+            fs::write(dir.join(name), text).or_internal("write what the build finds there")?;
         }
         Ok(bench)
     }
@@ -139,8 +143,26 @@ impl Workbench {
         ] {
             cell.env(name, value);
         }
+        if cell.level() == SandboxLevel::Restricted {
+            let script = self.dir.join(MODES.0);
+            cell.mount(&script, Path::new("/work/modes.cjs"), Access::ReadOnly);
+            cell.env("NODE_OPTIONS", require(&cell.inside(&script)));
+        }
         cell
     }
+}
+
+/// The option by which node loads `script`, as its own parser reads it.
+fn require(script: &Path) -> OsString {
+    let mut option = b"--require \"".to_vec();
+    for byte in script.as_os_str().as_bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            option.push(b'\\');
+        }
+        option.push(*byte);
+    }
+    option.push(b'"');
+    OsString::from_vec(option)
 }
 
 /// Everything that a stage needs to run its commands.

@@ -107,7 +107,11 @@ async fn the_same_javascript_is_compiled_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_stays_as_it_is_where_there_is_no_bytecode() {
-    let builder = start().await;
+    let builder = Builder::with(|config| {
+        config.builds.bytecode = true;
+        config.builds.limits.disk_bytes = 64 << 20;
+    })
+    .await;
     let project = builder.project(ProjectConfig::default()).await;
     let mut missing = app("nobody compiles this");
     missing.remove("hermes-compiler/hermesc/linux64-bin/hermesc");
@@ -115,7 +119,7 @@ async fn a_preview_stays_as_it_is_where_there_is_no_bytecode() {
     let mut other_engine = app("this neither");
     other_engine.put("android/gradle.properties", "hermesEnabled=false\n");
     let mut none = vec![missing, other_engine];
-    for trouble in ["fail", "link", "lie", "cut", "nothing"] {
+    for trouble in ["fail", "link", "lie", "cut", "swell", "nothing"] {
         none.push(app(&format!("// hermesc: {trouble}")));
     }
     for tree in none {

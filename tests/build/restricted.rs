@@ -72,6 +72,14 @@ const { data, server, port, memory } = JSON.parse(fs.readFileSync('where.json', 
   attempt('truncate', () => run(`truncate -s 0 ${data}/db/hivesync.redb`));
   attempt('close', () => fs.chmodSync(data + '/db/hivesync.redb', 0));
   attempt('open to all', () => fs.chmodSync(data + '/db/hivesync.redb', 0o666));
+  attempt('open to others', () => fs.chmodSync(data + '/db/hivesync.redb', 0o644));
+  attempt('close a folder', () => fs.chmodSync(data + '/repos', 0o600));
+  attempt('close by a tool', () => run(`chmod 600 ${data}/repos`));
+  attempt('close what is shared', () => {
+    fs.chmodSync(process.execPath, 0o600);
+    run('true; node -e 0');
+    throw new Error('still there');
+  });
   attempt('rename', () => fs.renameSync(data + '/repos', data + '/gone'));
   attempt('kernel settings', () => fs.writeFileSync('/proc/sys/kernel/core_pattern', 'x'));
   attempt('namespaces', () => run('unshare -Ur true'));
@@ -114,8 +122,11 @@ const { data, server, port, memory } = JSON.parse(fs.readFileSync('where.json', 
   // What a build must be able to do.
   attempt('own files', () => {
     fs.writeFileSync('mine', 'a');
-    fs.chmodSync('mine', 0o755);
+    fs.writeFileSync('runs', '#!/bin/sh\nexit 0');
+    fs.chmodSync('runs', 0o755);
+    run('./runs && cp runs copied && chmod +x copied && ./copied && cp -r . "$TMPDIR/all"');
     fs.mkdirSync('there');
+    fs.cpSync('there', 'too', { recursive: true });
     fs.renameSync('mine', 'there/mine');
     fs.writeFileSync(process.env.TMPDIR + '/a', '');
     fs.writeFileSync(process.env.HOME + '/a', '');

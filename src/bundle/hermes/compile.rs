@@ -99,6 +99,7 @@ impl Bench {
             .arg("-out")
             .arg(cell.inside(&out))
             .arg(cell.inside(&self.folder.join(MAIN)));
+        let most = cell.sandbox().limits().disk_bytes;
         log.command(&command.display()).await;
         let finished = cell
             .run(&command, Output::Log, limit.left(), cancel, log)
@@ -115,6 +116,14 @@ impl Bench {
             let file =
                 open_output(&out).map_err(|e| failed("it has written no file").caused_by(e))?;
             let bytes = Extents::of_file(file).or_internal("read the bytecode")?;
+            // A file with holes takes up nothing until it is stored.
+            if bytes.size() > most {
+                return Err(failed(format!(
+                    "it has written {} MB, and a build may {} (BUILD_DISK_MB)",
+                    bytes.size() >> 20,
+                    most >> 20
+                )));
+            }
             let bytecode = describe(&bytes, source).or_internal("read the bytecode")?;
             let bytecode = bytecode.map_err(failed)?;
             Ok((bytes, bytecode))

@@ -22,7 +22,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
 use super::dial::Dialer;
-use super::policy::{Policy, literal};
+use super::policy::{Policy, Standing, literal};
 use super::reading;
 use super::refusal::{Reason, Refusal};
 use super::tally::Tally;
@@ -133,7 +133,7 @@ impl Forwarder {
             if next.origin() != here.origin() {
                 headers.remove(AUTHORIZATION);
             }
-            self.judge_literal(&next).await?;
+            self.judge_redirect(&next).await?;
             here = next;
         }
         Ok(said(
@@ -142,13 +142,23 @@ impl Forwarder {
         ))
     }
 
+    /// A registry may send a download anywhere in public. Where the operator has
+    /// named a registry, nobody has vouched for what else listens there.
+    ///
     /// Names are judged when the client looks them up; addresses are not looked
     /// up.
-    async fn judge_literal(&self, url: &Url) -> Result<(), Refusal> {
+    async fn judge_redirect(&self, url: &Url) -> Result<(), Refusal> {
         let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let standing = self.policy.standing_of_name(host);
+        if standing == Standing::Named && self.policy.standing(host, port).is_none() {
+            return Err(Refusal {
+                host: host.to_owned(),
+                port,
+                reason: Reason::NotListed,
+            });
+        }
         if literal(host).is_some() {
-            let standing = self.policy.standing_of_name(host);
-            let port = url.port_or_known_default().unwrap_or_default();
             self.dialer.addresses(host, port, standing).await?;
         }
         Ok(())

@@ -302,7 +302,7 @@ impl Cell {
                 Entry {
                     limits,
                     user: self.user(),
-                    calls: Some(restricted::calls(&connect, self.tenant.is_none())),
+                    calls: Some(restricted::calls(&connect)),
                     paths: Some(restricted::paths(
                         &self.mounts,
                         self.sandbox.toolchain(),

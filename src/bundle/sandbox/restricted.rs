@@ -33,14 +33,13 @@ pub(super) fn connect(way_out: Option<&WayOut>) -> Connect {
     }
 }
 
-/// `same_user`: the build's files and the server's have one owner.
-pub(super) fn calls(connect: &Connect, same_user: bool) -> Calls {
+pub(super) fn calls(connect: &Connect) -> Calls {
     Calls {
         sockets: match connect {
             Connect::Nowhere => Sockets::None,
             Connect::Port(_) => Sockets::Tcp,
         },
-        guard_modes: same_user,
+        guard_modes: true,
     }
 }
 

@@ -5,7 +5,9 @@
 //! The users have no names and need none: numbers that Linux distributions
 //! leave alone. A project has its number while a cell of it is alive, so that
 //! its builds share its caches; afterwards the number is free for another, which
-//! is given its own folders when its first command starts.
+//! is given its own folders when its first command starts. What its last owner's
+//! caches are it must not touch: Landlock keeps it from opening them, and the
+//! filter of calls from changing their modes.
 //!
 //! What builds only read belongs to root and to one group of all of them. It may
 //! also pass through the folders that lead there.

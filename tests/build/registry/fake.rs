@@ -184,6 +184,7 @@ impl Inner {
             // Where no install may come.
             "/redirect/out" => redirect("http://127.0.0.1:9/stolen"),
             "/redirect/in" => redirect("/open"),
+            "/redirect/beside" => redirect("http://localhost:9/taken"),
             "/redirect/account" => redirect("/-/whoami"),
             _ if !known => answer(401, "who are you?"),
             "/@corp/sauce" => Response::new(Full::from(self.packument())),

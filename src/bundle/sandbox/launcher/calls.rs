@@ -5,6 +5,7 @@
 //! A refused call fails like one that this machine does not allow, so that a
 //! program which merely tries goes on.
 
+pub(super) mod modes;
 mod others;
 
 use std::collections::BTreeMap;
@@ -31,9 +32,7 @@ pub(in crate::bundle::sandbox) enum Sockets {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::bundle::sandbox) struct Calls {
     pub(in crate::bundle::sandbox) sockets: Sockets,
-    /// Changing a file's mode by its path is no write to Landlock. Where the
-    /// build's files and the server's have one owner, the build must not close
-    /// the server's to it, nor open them to others.
+    /// See [`modes`].
     pub(in crate::bundle::sandbox) guard_modes: bool,
 }
 
@@ -192,12 +191,15 @@ impl Calls {
 
     /// What is refused, and with which error.
     fn filters(self) -> Result<[(Rules, i32); 4], seccompiler::BackendError> {
-        let ignored = options(&IGNORED)?;
+        let mut ignored = BTreeMap::from([(libc::SYS_setsockopt, options(&IGNORED)?)]);
+        if self.guard_modes {
+            ignored.extend(modes::ignored()?);
+        }
         Ok([
             (self.refused()?, libc::EPERM),
             (always(ENOSYS), libc::ENOSYS),
             (always(EINVAL), libc::EINVAL),
-            (BTreeMap::from([(libc::SYS_setsockopt, ignored)]), 0),
+            (ignored, 0),
         ])
     }
 
@@ -247,9 +249,7 @@ impl Calls {
         rules.extend(others::refused()?);
         self.sockets(&mut rules)?;
         if self.guard_modes {
-            for (call, position) in MODE_CALLS {
-                rules.insert(*call, any(unsafe_modes(*position)?)?);
-            }
+            rules.extend(modes::refused()?);
         }
         Ok(rules)
     }
@@ -284,27 +284,6 @@ fn options(names: &[i32]) -> Result<Vec<SeccompRule>, seccompiler::BackendError>
 /// Rules for calls of which any of these lines holds.
 fn any(when: Vec<Vec<SeccompCondition>>) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     when.into_iter().map(SeccompRule::new).collect()
-}
-
-/// The calls that change a mode by path, and where the mode stands. The mode
-/// of a file that the build has opened is its own affair.
-const MODE_CALLS: &[(i64, u8)] = &[
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_chmod, 1),
-    (libc::SYS_fchmodat, 2),
-    (libc::SYS_fchmodat2, 2),
-];
-
-/// A mode without the owner's right to read or to write, or with a right to
-/// write for everyone.
-fn unsafe_modes(position: u8) -> Result<Vec<Vec<SeccompCondition>>, seccompiler::BackendError> {
-    let lacks = |bit| argument(position, SeccompCmpOp::MaskedEq(bit), 0);
-    let has = |bit| argument(position, SeccompCmpOp::MaskedEq(bit), bit);
-    Ok(vec![
-        vec![lacks(0o400)?],
-        vec![lacks(0o200)?],
-        vec![has(0o002)?],
-    ])
 }
 
 impl Sockets {

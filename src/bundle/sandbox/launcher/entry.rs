@@ -6,14 +6,14 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::process::{Gid, Signal, Uid, set_parent_process_death_signal};
+use rustix::process::{Gid, Signal, Uid, set_parent_process_death_signal, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Bridge, Calls, Failure, Paths};
+use super::{Bridge, Calls, Failure, Paths, calls};
 use crate::bundle::sandbox::limits::ProcessLimits;
 use crate::bundle::sandbox::users::READERS;
 
@@ -71,6 +71,9 @@ impl Entry {
             paths.apply().map_err(Failure::to("close paths"))?;
         }
         if let Some(calls) = self.calls {
+            if calls.guard_modes {
+                umask(calls::modes::UMASK);
+            }
             calls.apply().map_err(Failure::to("give up system calls"))?;
         }
         Ok(())

@@ -56,6 +56,7 @@ async fn a_credential_is_added_to_reading_packages_and_to_nothing_else() {
         (format!("GET {base}/x/%c0%ae%c0%ae/y"), 403),
         (format!("GET {base}/x/-/npm/v1/tokens"), 403),
         (format!("GET {base}/redirect/account"), 403),
+        (format!("GET {base}/redirect/beside"), 403),
     ] {
         assert_eq!(bench.ask(&line).await.0, refused, "{line}");
     }
@@ -66,6 +67,7 @@ async fn a_credential_is_added_to_reading_packages_and_to_nothing_else() {
         [
             "GET /@corp%2fsauce",
             "GET /redirect/account",
+            "GET /redirect/beside",
             "GET /redirect/in",
             "GET /open"
         ]
