@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::Context as Digest;
 use rustix::fs::{Mode, OFlags};
 
-use super::workbench::Stop;
+use super::stop::Stop;
 use crate::disk;
 use crate::domain::path::plain;
 use crate::error::{Code, Error, Result};

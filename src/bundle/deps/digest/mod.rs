@@ -11,7 +11,7 @@ use super::manager::{Install, LOCKFILES, Manager};
 use super::manifests::Manifests;
 use super::origins;
 use crate::bundle::detect::{Manifest, Plan};
-use crate::bundle::workbench::Stop;
+use crate::bundle::stop::Stop;
 use crate::bundle::{npmrc, tree};
 use crate::domain::ProjectId;
 use crate::error::Result;
