@@ -96,6 +96,10 @@ impl TransformCache {
         stamp.is_some_and(|stamp| stamp.key == key)
     }
 
+    /// Notes that a build with this `key` has filled the cache for the platform.
+    ///
+    /// # Errors
+    /// When the stamp cannot be written.
     pub fn put_stamp(&self, platform: Platform, key: &str) -> Result<()> {
         let stamp = Stamp {
             key: key.to_owned(),

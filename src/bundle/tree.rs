@@ -38,7 +38,7 @@ pub fn read(root: &Path, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-pub(super) fn too_large(root: &Path, path: &Path, most: u64) -> Error {
+fn too_large(root: &Path, path: &Path, most: u64) -> Error {
     Error::new(
         Code::InvalidProjectStructure,
         format!(

@@ -54,6 +54,7 @@ pub enum NotStarted {
     /// By its own word, or by what it has made: whoever reads the project's
     /// build log may know.
     Because(String),
+    /// By a fault of the server, or because it was cancelled or took too long.
     Failed(Error),
 }
 

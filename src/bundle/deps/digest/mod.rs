@@ -175,10 +175,8 @@ impl Subject<'_> {
             Manager::Npm | Manager::Pnpm | Manager::YarnClassic => Vec::new(),
         };
         let folders = FOLDERS.map(|name| install.root.join(name));
-        for path in beside.iter().chain(&variables).chain(&settings) {
-            parts.add_all(path)?;
-        }
-        for path in &folders {
+        let paths = beside.iter().chain(&variables).chain(&settings);
+        for path in paths.chain(&folders) {
             parts.add_all(path)?;
         }
         Ok(Key {
