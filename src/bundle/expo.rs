@@ -145,14 +145,14 @@ fn sdk(view: &View, expo: &Path) -> u32 {
 /// link in the place of `out`.
 fn native(root: &Path, out: &Path, platform: Platform) -> Result<Product> {
     let what = "read the metadata.json that `expo export` wrote";
-    let mut room = METADATA;
-    let bytes = tree::read(root, &out.join("metadata.json"), room.bytes)
+    let mut left = METADATA;
+    let bytes = tree::read(root, &out.join("metadata.json"), left.bytes)
         .or_code(Code::PreviewBuildFailed, what)?
         .ok_or("there is no such file")
         .or_code(Code::PreviewBuildFailed, what)?;
-    let mut metadata: Metadata =
-        json::read(&bytes, &mut room).or_code(Code::PreviewBuildFailed, what)?;
-    let exported = metadata
+    let mut exports: Metadata =
+        json::read(&bytes, &mut left).or_code(Code::PreviewBuildFailed, what)?;
+    let exported = exports
         .file_metadata
         .remove(platform.as_str())
         .ok_or("it does not name the platform")

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::workbench::Stop;
+use super::stop::Stop;
 use crate::config::BuildLimits;
 use crate::data_dir::DataDir;
 use crate::error::{Context, Result};
@@ -150,7 +150,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::bundle::workbench::Limit;
+    use crate::bundle::stop::Limit;
     use crate::error::Code;
 
     struct Bench {

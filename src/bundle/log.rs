@@ -45,6 +45,8 @@ pub struct BuildLog {
 enum Message {
     /// Where the build is: never dropped.
     Mark(String),
+    /// A command that is about to run, whose output is heard for its trouble.
+    Command(String),
     /// A remark, or a line of a command: dropped when there were too many.
     Line(String),
     /// Answered with what was heard of the last command's trouble.
@@ -114,7 +116,7 @@ impl BuildLog {
 
     /// A command that is about to run.
     pub async fn command(&self, text: &str) {
-        self.send(Message::Mark(format!("$ {text}"))).await;
+        self.send(Message::Command(format!("$ {text}"))).await;
     }
 
     /// A line that a command has written.
@@ -217,10 +219,9 @@ impl Writer {
         let mut flushed = Vec::new();
         for message in messages {
             match message {
-                Message::Mark(line) => {
-                    if line.starts_with("$ ") {
-                        self.listener = Listener::default();
-                    }
+                Message::Mark(line) => self.append(&mut bytes, &line),
+                Message::Command(line) => {
+                    self.listener = Listener::default();
                     self.append(&mut bytes, &line);
                 }
                 Message::Line(line) => {

@@ -7,7 +7,9 @@
 //!                one each: runs the bundler and says what the bundle holds
 //! package        the zip
 //! workbench      the folders of one build, and its cell in the sandbox
-//! transform      what the bundlers keep between builds of a project
+//! stop           what may end a build before it is done
+//! transform, file_maps
+//!                what the bundlers keep between builds of a project
 //! hermes         finished JavaScript as Hermes bytecode
 //! warm           bundlers that stay, for the next build of a project
 //! json           strangers' JSON, within bounds
@@ -33,6 +35,7 @@ pub mod redact;
 pub mod registry;
 pub mod sandbox;
 pub mod static_site;
+pub mod stop;
 pub mod transform;
 pub mod tree;
 pub mod trouble;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::stop::Stop;
 use super::tree;
-use super::workbench::Stop;
 use crate::disk;
 use crate::error::{Code, Context, Error, Result};
 

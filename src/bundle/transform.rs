@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::detect::{CONFIG_FILE, Plan};
 use super::file_maps::FileMaps;
 use super::sandbox::Access;
+use super::stop::{Limit, Stop};
 use super::tree;
-use super::workbench::{Build, Limit, Stop, blocking, make_dir};
+use super::workbench::{Build, blocking, make_dir};
 use crate::config::BuildLimits;
 use crate::data_dir::DataDir;
 use crate::domain::ProjectId;
@@ -95,6 +96,10 @@ impl TransformCache {
         stamp.is_some_and(|stamp| stamp.key == key)
     }
 
+    /// Notes that a build with this `key` has filled the cache for the platform.
+    ///
+    /// # Errors
+    /// When the stamp cannot be written.
     pub fn put_stamp(&self, platform: Platform, key: &str) -> Result<()> {
         let stamp = Stamp {
             key: key.to_owned(),

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use ring::digest::Context as Digest;
 use rustix::fs::{Mode, OFlags};
 
-use super::workbench::Stop;
+use super::stop::Stop;
 use crate::disk;
 use crate::domain::path::plain;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 
 /// Bytes of a manifest or a configuration file.
 pub const SMALL: u64 = 2 << 20;
@@ -21,24 +21,29 @@ pub const LARGE: u64 = 64 << 20;
 /// Folders that a search through a checkout visits.
 const MOST_FOLDERS: usize = 20_000;
 
+/// What is being tried, in errors.
+const READ: &str = "read a file of the project";
+
 /// The bytes of the file at `path` (absolute, below `root`), which may be
 /// `most`; `None` when there is no such file in the tree.
 ///
 /// # Errors
 /// `INVALID_PROJECT_STRUCTURE` when it is larger. It is not as good as absent:
-/// other programs would read it all the same.
+/// other programs would read it all the same. `INTERNAL_ERROR` when the disk
+/// does not give it.
 pub fn read(root: &Path, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let Some((file, length)) = open(root, path) else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
-    if length > most || file.take(most).read_to_end(&mut bytes).is_err() {
+    if length > most {
         return Err(too_large(root, path, most));
     }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).or_internal(READ)?;
     Ok(Some(bytes))
 }
 
-pub(super) fn too_large(root: &Path, path: &Path, most: u64) -> Error {
+fn too_large(root: &Path, path: &Path, most: u64) -> Error {
     Error::new(
         Code::InvalidProjectStructure,
         format!(
@@ -68,7 +73,7 @@ pub fn open(root: &Path, path: &Path) -> Option<(fs::File, u64)> {
 /// Those of [`Stop::check`], and those of reading.
 pub fn digest_into(digest: &mut Digest, file: fs::File, length: u64, stop: &Stop) -> Result<()> {
     digest.update(&length.to_le_bytes());
-    stop.reading("read a file of the project", file.take(length), |from| {
+    stop.reading(READ, file.take(length), |from| {
         disk::digest_into(digest, from)
     })
 }
@@ -176,6 +181,13 @@ mod tests {
         let error = read(dir.path(), &path, 4).unwrap_err();
         assert_eq!(error.code, Code::InvalidProjectStructure);
         assert!(error.message.starts_with("package.json cannot"), "{error}");
+    }
+
+    /// As of a disk that fails: nothing can be read where this file begins.
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_the_projects_fault() {
+        let error = read(Path::new("/proc"), Path::new("/proc/self/mem"), SMALL).unwrap_err();
+        assert_eq!(error.code, Code::InternalError);
     }
 
     #[test]

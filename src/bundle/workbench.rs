@@ -3,19 +3,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deps::{self, View};
 use super::detect::Plan;
 use super::log::BuildLog;
 use super::sandbox::{Access, Cell, Command, Diverted, Ended, Output, Sandbox};
+use super::stop::{Limit, Stop, cancelled};
 use crate::disk::remove_tree;
 use crate::domain::preview::SandboxLevel;
 use crate::domain::{JobId, ProjectId};
@@ -180,54 +178,6 @@ pub struct Build {
     pub limit: Limit,
 }
 
-/// The time that a stage has left.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    ends: Instant,
-    whole: Duration,
-    /// The variable that sets it, for the message.
-    variable: &'static str,
-}
-
-impl Limit {
-    #[must_use]
-    pub fn starting_now(whole: Duration, variable: &'static str) -> Self {
-        Self {
-            ends: Instant::now() + whole,
-            whole,
-            variable,
-        }
-    }
-
-    #[must_use]
-    pub fn left(&self) -> Duration {
-        self.ends.saturating_duration_since(Instant::now())
-    }
-
-    /// # Errors
-    /// `PREVIEW_TIMEOUT` once the time is over.
-    pub fn check(&self) -> Result<()> {
-        if self.left().is_zero() {
-            Err(self.exceeded())
-        } else {
-            Ok(())
-        }
-    }
-
-    #[must_use]
-    pub fn exceeded(&self) -> Error {
-        Error::new(
-            Code::PreviewTimeout,
-            format!(
-                "the stage took longer than its limit of {:.1} s and was killed; the build log \
-                 shows how far it came, and the operator can raise {}",
-                self.whole.as_secs_f64(),
-                self.variable
-            ),
-        )
-    }
-}
-
 impl Build {
     /// Runs a command to its success. `code` is the error when it fails,
     /// `hint` says what to do then.
@@ -331,61 +281,6 @@ impl Build {
             cancel: self.cancel.clone(),
         }
     }
-}
-
-/// What may end a build's work before it is done.
-#[derive(Clone, Debug)]
-pub struct Stop {
-    pub limit: Limit,
-    pub cancel: CancellationToken,
-}
-
-impl Stop {
-    /// # Errors
-    /// `CANCELLED` once the job was, `PREVIEW_TIMEOUT` once the time is over.
-    pub fn check(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(cancelled());
-        }
-        self.limit.check()
-    }
-
-    /// Does `work` on what `from` gives, until all must stop. `what` is said
-    /// of any other error.
-    ///
-    /// # Errors
-    /// Those of [`Stop::check`], and those of `work`.
-    pub fn reading<'a, R: Read, T>(
-        &'a self,
-        what: &str,
-        from: R,
-        work: impl FnOnce(Stoppable<'a, R>) -> io::Result<T>,
-    ) -> Result<T> {
-        let done = work(Stoppable { from, stop: self });
-        done.or_else(|error| {
-            self.check()?;
-            Err(error).or_internal(what)
-        })
-    }
-}
-
-/// A reader that ends with an error once a build must stop.
-#[derive(Debug)]
-pub struct Stoppable<'a, R> {
-    from: R,
-    stop: &'a Stop,
-}
-
-impl<R: Read> Read for Stoppable<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.stop.check().map_err(io::Error::other)?;
-        self.from.read(into)
-    }
-}
-
-#[must_use]
-pub fn cancelled() -> Error {
-    Error::new(Code::Cancelled, "the build was cancelled")
 }
 
 /// Runs a blocking part of a build off the async threads.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 
 use super::client::Client;
@@ -55,8 +55,8 @@ struct SourceAnswer {
 }
 
 #[derive(Deserialize)]
-struct List {
-    projects: Vec<Project>,
+struct List<T> {
+    projects: Vec<T>,
     next_cursor: Option<String>,
 }
 
@@ -175,7 +175,9 @@ pub(super) async fn find(client: &Client, wanted: &Wanted<'_>) -> Result<Project
         Some(name) => name.to_owned(),
         None => folder_name(wanted.folder)?,
     };
-    if let Some(found) = chosen(named(client, &name).await?, wanted.fit)? {
+    let mut named: Vec<Project> = all(client).await?;
+    named.retain(|project| project.name == name);
+    if let Some(found) = chosen(named, wanted.fit)? {
         return Ok(found);
     }
     let advice = match wanted.fit {
@@ -189,13 +191,13 @@ pub(super) async fn find(client: &Client, wanted: &Wanted<'_>) -> Result<Project
     ))
 }
 
-/// All projects of this name that the caller sees.
-async fn named(client: &Client, name: &str) -> Result<Vec<Project>> {
+/// All projects that the caller sees.
+pub(super) async fn all<T: DeserializeOwned>(client: &Client) -> Result<Vec<T>> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page: List = client.get(&format!("/projects?limit=200{cursor}")).await?;
-        found.extend(page.projects.into_iter().filter(|p| p.name == name));
+        let page: List<T> = client.get(&format!("/projects?limit=200{cursor}")).await?;
+        found.extend(page.projects);
         match page.next_cursor {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return Ok(found),

@@ -130,18 +130,7 @@ async fn path_of(client: &Client, named: Option<&str>) -> Result<String> {
 
 async fn list(args: &ListArgs) -> Result<()> {
     let client = args.connection.client()?;
-    let mut projects = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let mut page: Value = client.get(&format!("/projects?limit=200{cursor}")).await?;
-        if let Some(found) = page["projects"].as_array_mut() {
-            projects.append(found);
-        }
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+    let projects: Vec<Value> = project::all(&client).await?;
     if args.json {
         print_json(&json!({"projects": projects}));
         return Ok(());

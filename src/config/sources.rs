@@ -222,16 +222,16 @@ impl Layer {
 const OURS: &str = "HIVESYNC_";
 
 /// What is no setting of the server and has its meaning all the same: for the
-/// client, for tests, or because Kubernetes tells every container where the
-/// services are.
+/// client, for the launcher of builds, for tests, or because Kubernetes tells
+/// every container where the services are.
 fn is_expected(name: &str) -> bool {
     let clients = ["HIVESYNC_SERVER", "HIVESYNC_TOKEN", "HIVESYNC_TOKEN_FILE"];
-    let tests = ["HIVESYNC_STOP_AT", "HIVESYNC_TELL_", "HIVESYNC_TEST_"];
+    let inner = ["HIVESYNC_STOP_AT", "HIVESYNC_TELL_", "HIVESYNC_TEST_"];
     let service = name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name.ends_with("_PORT")
         || name.contains("_PORT_");
-    clients.contains(&name) || tests.iter().any(|test| name.starts_with(test)) || service
+    clients.contains(&name) || inner.iter().any(|begin| name.starts_with(begin)) || service
 }
 
 /// The setting that `NAME` or `NAME_FILE` sets.

@@ -158,7 +158,7 @@ impl DataDir {
     }
 
     /// Where the `number`th of what an earlier process has left goes, to be removed
-    /// from there. `start` is like that of no other start.
+    /// from there. `start` is a name that no other start has.
     #[must_use]
     pub fn left_tmp(&self, start: &str, number: usize) -> PathBuf {
         self.tmp().join(format!("{ENDED_TMP}{start}-{number}"))

@@ -1,5 +1,5 @@
-//! What comes of a request inside of the layers that look at bodies: a panic
-//! becomes an error, and an error gets its body.
+//! What comes of a request inside of the layers that look at bodies: what no
+//! route may see is refused, a panic becomes an error, and an error gets its body.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -23,6 +23,7 @@ use super::trace::TraceId;
 use super::{error, headers};
 use crate::error::{Code, Error};
 
+/// Puts an [`Outcome`] around what it is given.
 #[derive(Clone)]
 pub(super) struct OutcomeLayer;
 

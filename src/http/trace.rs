@@ -31,6 +31,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub(super) struct TraceId(pub(super) String);
 
+/// Puts a [`Traced`] around what it is given.
 #[derive(Clone)]
 pub(super) struct TraceLayer(pub(super) AppState);
 
@@ -45,6 +46,8 @@ impl<S> Layer<S> for TraceLayer {
     }
 }
 
+/// Gives every request its trace id, and every answer its headers and its line
+/// in the access log.
 #[derive(Clone)]
 pub(super) struct Traced<S> {
     inner: S,

@@ -17,8 +17,8 @@ use crate::domain::job::JobState;
 
 /// Before the first claim: a build that is taken up again makes its folder anew.
 /// Answers what is to be removed, which lies where no build looks: two bundlers'
-/// dependencies alone take seconds, and nobody need wait for them. `worker` is
-/// like the name of no other worker.
+/// dependencies alone take seconds, and nobody need wait for them. `worker` is a
+/// name that no other worker has.
 pub(super) async fn sweep(app: &App, worker: &str) -> Vec<PathBuf> {
     let (sandbox, data) = (app.sandbox.clone(), app.data.clone());
     let taken = tokio::task::spawn_blocking(move || sandbox.take_back(data.build_caches()));

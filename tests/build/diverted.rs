@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use hivesync::config::SandboxChoice;
+use hivesync::domain::ProjectId;
 use hivesync::domain::preview::Platform;
 use hivesync::domain::project::ProjectConfig;
 use serde_json::json;
@@ -110,18 +111,22 @@ fn two_commands(first: &str, second: &str) -> Tree {
     ])
 }
 
+/// A project for [`two_commands`].
+async fn app_project(builder: &Builder) -> ProjectId {
+    let config = ProjectConfig {
+        root: Some("app".to_owned()),
+        ..ProjectConfig::default()
+    };
+    builder.project(config).await
+}
+
 const MESSAGE: &str = "an earlier command of the build has put a link in the place of";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_puts_a_link_above_its_dependencies_is_the_last() {
     for level in LEVELS {
         let builder = at(level).await;
-        let project = builder
-            .project(ProjectConfig {
-                root: Some("app".to_owned()),
-                ..ProjectConfig::default()
-            })
-            .await;
+        let project = app_project(&builder).await;
         let victim = victim(builder.app().data.root());
         let swap = format!(
             "process.chdir('..'); fs.renameSync('app', 'moved'); fs.symlinkSync('{}', 'app');",
@@ -142,12 +147,7 @@ async fn a_command_that_puts_a_link_above_its_dependencies_is_the_last() {
 async fn a_command_that_moves_its_dependencies_away_cannot_write_in_what_is_shared() {
     for level in LEVELS {
         let builder = at(level).await;
-        let project = builder
-            .project(ProjectConfig {
-                root: Some("app".to_owned()),
-                ..ProjectConfig::default()
-            })
-            .await;
+        let project = app_project(&builder).await;
         let poison = "const file = '../moved/node_modules/ms/index.js';\
                       fs.chmodSync(file, 0o644); fs.writeFileSync(file, 'poison');";
         let moved = "process.chdir('..'); fs.renameSync('app', 'moved');\
@@ -161,7 +161,9 @@ async fn a_command_that_moves_its_dependencies_away_cannot_write_in_what_is_shar
             let id = builder.request(project, &commit, Platform::Ios).await;
             let preview = builder.ended(&id).await;
             let log = builder.log(&id);
-            for set in dependency_sets(&builder) {
+            let sets = dependency_sets(&builder);
+            assert!(!sets.is_empty(), "{level:?}: {log}");
+            for set in sets {
                 let kept = fs::read_to_string(set.join("0/ms/index.js")).expect("the package");
                 assert!(!kept.contains("poison"), "{level:?}: {log}");
             }

@@ -1,6 +1,5 @@
 //! Builds that do not end by themselves: killed whole, whatever they started.
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,9 +10,10 @@ use hivesync::domain::preview::{Platform, PreviewStatus};
 use hivesync::domain::project::ProjectConfig;
 use hivesync::ephemeral::topic;
 use hivesync::store::{Batch, Expect, Record};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::builder::{Builder, Tree};
+use crate::process::wardens_of;
 
 /// Starts a process that leaves its group and its session, and never ends.
 /// `mark` names it.
@@ -192,7 +192,7 @@ echo started
     let commit = builder.upload(project, &Tree::script(script)).await;
     let id = builder.request(project, &commit, Platform::Web).await;
     started(&builder, &id, "hive-still").await;
-    let wardens = wardens();
+    let wardens = wardens_of(std::process::id());
     assert_eq!(wardens.len(), 1);
     for warden in wardens {
         kill_process(warden, Signal::STOP).expect("it is ours");
@@ -203,25 +203,6 @@ echo started
         .await;
     assert_nothing_left(&builder, &id, "hive-still");
     builder.stop().await;
-}
-
-/// Those of this process.
-fn wardens() -> Vec<Pid> {
-    let own = std::process::id();
-    let threads = fs::read_dir(format!("/proc/{own}/task")).expect("our own");
-    let children = threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .collect::<Vec<_>>()
-        .join(" ");
-    children
-        .split_ascii_whitespace()
-        .filter(|id| {
-            let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            words.windows(6).any(|part| part == b"\0cell\0")
-        })
-        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::json;
 
 use crate::client::{Session, create_user};
-use crate::process::{Home, Serving, ends_by};
+use crate::process::{Home, Serving, ends_by, wardens_of};
 
 /// A worker that is gone loses its job after that.
 const LEASE: Duration = Duration::from_secs(30);
@@ -201,20 +201,6 @@ async fn the_next_server_ends_what_a_bundler_has_left() {
     let server = serve(&home, "restricted");
     all_end(&running, LEASE);
     server.stop();
-}
-
-fn wardens_of(server: u32) -> Vec<Pid> {
-    let threads = fs::read_dir(format!("/proc/{server}/task")).expect("it runs");
-    let children: Vec<String> = threads
-        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
-        .collect();
-    let ids = children.iter().flat_map(|ids| ids.split_whitespace());
-    ids.filter(|id| {
-        let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        words.windows(6).any(|part| part == b"\0cell\0")
-    })
-    .filter_map(|id| Pid::from_raw(id.parse().ok()?))
-    .collect()
 }
 
 /// The ladder, by what the server finds on its `PATH`.

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,21 @@ pub(crate) fn ends_by(process: &OwnedFd, deadline: Instant) -> bool {
     let left = Timespec::try_from(left).expect("a short time");
     let mut ends = [PollFd::new(process, PollFlags::IN)];
     poll(&mut ends, Some(&left)).expect("a process can be waited for") == 1
+}
+
+/// The wardens that the server with this id has in front of its builds' commands.
+pub(crate) fn wardens_of(server: u32) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{server}/task")).expect("it runs");
+    let children: Vec<String> = threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .collect();
+    let ids = children.iter().flat_map(|ids| ids.split_whitespace());
+    ids.filter(|id| {
+        let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        words.windows(6).any(|part| part == b"\0cell\0")
+    })
+    .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+    .collect()
 }
 
 /// A folder to work in, with the data folder inside.

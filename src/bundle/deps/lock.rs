@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use crate::bundle::workbench::cancelled;
+use crate::bundle::stop::cancelled;
 use crate::disk;
 use crate::error::Result;
 

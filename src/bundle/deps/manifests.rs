@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::manager::{Install, is_workspace};
 use crate::bundle::detect::Manifest;
 use crate::bundle::json::Room;
+use crate::bundle::stop::Stop;
 use crate::bundle::tree;
-use crate::bundle::workbench::Stop;
 use crate::error::Result;
 
 /// For all manifests of a workspace together: some thousand ordinary ones.

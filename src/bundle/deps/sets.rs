@@ -60,12 +60,11 @@ pub(super) struct Contents {
 impl Contents {
     /// Those of the set `set`; `None` for what a crash has left of one. Blocking.
     pub(super) fn of(set: &Path) -> Result<Option<Self>> {
+        let what = "read the list of cached dependencies";
         match fs::read(set.join(CONTENTS)) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .or_internal(RESTORE),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).or_internal(what),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).or_internal(RESTORE),
+            Err(e) => Err(e).or_internal(what),
         }
     }
 }

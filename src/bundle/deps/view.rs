@@ -10,7 +10,7 @@ use super::sets::Contents;
 use crate::bundle::detect::Plan;
 use crate::bundle::tree;
 use crate::data_dir::DataDir;
-use crate::error::{Context, Result};
+use crate::error::Result;
 
 /// As many links as the kernel follows in one path.
 const MOST_LINKS: u32 = 40;
@@ -30,19 +30,14 @@ impl View {
     /// # Errors
     /// When the set cannot be read.
     pub fn of(plan: &Plan, data: &DataDir, dependencies: &str) -> Result<Option<Self>> {
-        let mut view = Self {
-            tree: plan.tree.clone(),
-            places: Vec::new(),
-        };
+        let mut view = Self::plain(&plan.tree);
         if dependencies.is_empty() {
             return Ok(Some(view));
         }
-        let what = "look into the cached dependencies";
         let set = data.dependency_cache().join(dependencies);
-        let Some(bytes) = tree::read(&set, &set.join("contents.json"), tree::LARGE)? else {
+        let Some(contents) = Contents::of(&set)? else {
             return Ok(None);
         };
-        let contents: Contents = serde_json::from_slice(&bytes).or_internal(what)?;
         let root = Install::find(plan)?.root;
         for (index, folder) in contents.folders.iter().enumerate() {
             let place = (root.join(folder), set.join(index.to_string()));

@@ -16,7 +16,8 @@ use crate::blobs::{Extents, PartName};
 use crate::bundle::log::BuildLog;
 use crate::bundle::product::MAIN;
 use crate::bundle::sandbox::{Access, Cell, Command, Ended, Output};
-use crate::bundle::workbench::{Limit, Workbench, blocking, cancelled};
+use crate::bundle::stop::{Limit, cancelled};
+use crate::bundle::workbench::{Workbench, blocking};
 use crate::domain::preview::Bytecode;
 use crate::error::{Code, Context, Error, Result};
 

@@ -20,7 +20,7 @@ use data_encoding::HEXLOWER;
 
 use self::layout::{Layout, Share, Source};
 use super::product::Product;
-use super::workbench::Stop;
+use super::stop::Stop;
 use crate::blobs::{Extents, Part, Shelf};
 use crate::clock::Timestamp;
 use crate::disk;

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, DateTime};
 use super::*;
 use crate::blobs::{EmptyShelf, PartName};
 use crate::bundle::product::{Asset, MAIN};
-use crate::bundle::workbench::Limit;
+use crate::bundle::stop::Limit;
 use crate::clock::SystemEntropy;
 
 /// What one bundle was made of, for the next.

@@ -329,7 +329,7 @@ pub fn left_canaries(data: &DataDir) -> Vec<PathBuf> {
 }
 
 /// Ends what an earlier process has left running of the build `mark`, at
-/// whatever level that was: where it was no sandbox that has taken it along.
+/// whatever level it ran: where its warden was killed as well, nothing else does.
 pub async fn kill_leftovers(mark: &str) {
     leftovers::kill(mark).await;
 }

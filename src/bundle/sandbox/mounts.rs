@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::diverted::{Place, writable_above};
 
+/// What a build may do with a folder that it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     ReadOnly,
     ReadWrite,
 }
 
+/// A folder or a file of the host that the build sees at `guest`.
 #[derive(Clone, Debug)]
 pub(super) struct Mount {
     pub(super) host: PathBuf,

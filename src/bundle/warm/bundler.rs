@@ -10,8 +10,9 @@ use super::pool::Kept;
 use crate::bundle::detect::Plan;
 use crate::bundle::log::BuildLog;
 use crate::bundle::sandbox::{Access, Cell, Command, Resident};
+use crate::bundle::stop::{Limit, cancelled};
 use crate::bundle::tree;
-use crate::bundle::workbench::{Limit, Workbench, blocking, cancelled, make_dir};
+use crate::bundle::workbench::{Workbench, blocking, make_dir};
 use crate::disk::remove_tree;
 use crate::error::{Context, Error, Result};
 
@@ -53,6 +54,7 @@ pub enum NotStarted {
     /// By its own word, or by what it has made: whoever reads the project's
     /// build log may know.
     Because(String),
+    /// By a fault of the server, or because it was cancelled or took too long.
     Failed(Error),
 }
 

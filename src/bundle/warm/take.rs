@@ -14,7 +14,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 
-use crate::bundle::workbench::{Stop, make_dir};
+use crate::bundle::stop::Stop;
+use crate::bundle::workbench::make_dir;
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has.
@@ -121,7 +122,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use crate::bundle::workbench::Limit;
+    use crate::bundle::stop::Limit;
 
     #[test]
     fn files_come_along_and_links_do_not() {

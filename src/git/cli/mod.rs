@@ -7,21 +7,24 @@
 //! Text from a user goes in only after validation, behind `--`.
 
 mod attributes;
+mod failure;
 mod memory;
 mod session;
 mod version;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Context, Error, Result};
+use failure::{cannot_start, words};
 use session::Group;
 
 pub(in crate::git) use attributes::close as close_attributes;
+pub(in crate::git) use failure::{Failure, disk_full};
 pub(in crate::git) use memory::{more_than_a_history_may_have, too_large};
 pub(in crate::git) use session::Session;
 pub(in crate::git) use version::version;
@@ -83,14 +86,6 @@ pub(in crate::git) struct Output {
     pub(in crate::git) stdout: Vec<u8>,
     /// The output limit was reached: there would have been more.
     pub(in crate::git) truncated: bool,
-}
-
-/// Why a call has not succeeded.
-pub(in crate::git) enum Failure {
-    /// Git said no; its words.
-    Refused(String),
-    TimedOut,
-    Broken(Error),
 }
 
 impl Git {
@@ -300,58 +295,6 @@ impl Git {
             stdin,
             complaints,
         })
-    }
-}
-
-impl Failure {
-    /// For calls on our own repository, where a refusal is a fault.
-    pub(in crate::git) fn into_error(self, tried: &str) -> Error {
-        match self {
-            Failure::Refused(said) => fault(&format!("{tried}: {said}")),
-            Failure::TimedOut => Error::internal(format!("git took too long to {tried}")),
-            Failure::Broken(error) => error,
-        }
-    }
-}
-
-fn fault(said: &str) -> Error {
-    if too_large(said) {
-        return Error::new(
-            Code::PayloadTooLarge,
-            "the repository holds something here that is too large to be read",
-        )
-        .caused_by(said.to_owned());
-    }
-    disk_full(said).unwrap_or_else(|| Error::internal(format!("git failed: {said}")))
-}
-
-/// The error behind git's words, if they tell of a full disk.
-pub(in crate::git) fn disk_full(said: &str) -> Option<Error> {
-    let full = said.contains("No space left on device") || said.contains("Disk quota exceeded");
-    full.then(|| {
-        Error::new(
-            Code::StorageFull,
-            "the disk is full; free some space and try again",
-        )
-        .caused_by(said.to_owned())
-    })
-}
-
-fn cannot_start(cause: std::io::Error) -> Error {
-    Error::new(
-        Code::DependencyFailure,
-        "cannot start git; install git 2.39 or newer and see that it is on the server's PATH",
-    )
-    .caused_by(cause)
-}
-
-fn words(said: &[u8], status: ExitStatus) -> String {
-    let text = String::from_utf8_lossy(said);
-    let text = text.trim();
-    if text.is_empty() {
-        status.to_string()
-    } else {
-        text.to_owned()
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal};
 
-use super::{STDERR_LIMIT, fault, words};
+use super::STDERR_LIMIT;
+use super::failure::{fault, words};
 use crate::error::{Context, Error, Result};
 
 /// A running git that reads what its caller writes. Dropping it unfinished

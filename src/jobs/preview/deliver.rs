@@ -8,7 +8,8 @@ use super::stages::Stages;
 use crate::blobs::{BlobKey, BlobKind};
 use crate::bundle::package::{self, Facts, Packed};
 use crate::bundle::product::Product;
-use crate::bundle::workbench::{Build, blocking, cancelled};
+use crate::bundle::stop::cancelled;
+use crate::bundle::workbench::{Build, blocking};
 use crate::domain::preview::{Bundle, Stage};
 use crate::error::{Code, Error, Result};
 

@@ -15,11 +15,12 @@ use crate::bundle::log::BuildLog;
 use crate::bundle::npmrc::Npmrc;
 use crate::bundle::redact::Redactor;
 use crate::bundle::sandbox::{Access, Cell};
+use crate::bundle::stop::Limit;
 use crate::bundle::transform::{TransformCache, key_of};
 use crate::bundle::warm::{
     Bundler, Facts, Kept, NotStarted, Outcome, Spot, Start, mark, remove_folder,
 };
-use crate::bundle::workbench::{Build, Limit, Workbench, blocking, make_dir};
+use crate::bundle::workbench::{Build, Workbench, blocking, make_dir};
 use crate::domain::preview::{Platform, SandboxLevel};
 use crate::domain::project::{Project, ProjectKind};
 use crate::error::{Code, Context, Result};

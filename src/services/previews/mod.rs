@@ -1,11 +1,11 @@
 //! Previews: asking for one, following it, and handing it out.
 //!
 //! [`issue`] gives tokens out, [`request`] turns one into a job, unless what
-//! [`judge`] reads speaks against it, [`read`] shows jobs, [`change`] cancels and retries them, [`follow`] and [`logs`] tell what
-//! happens while they run, [`bundle`] opens what came of them and [`web`]
-//! [`unpack`]s it for browsers. [`warm_up`] builds
-//! ahead of being asked, [`bytecode`] has finished bundles compiled. [`estimate`]
-//! guesses how long a build will take.
+//! [`judge`] reads speaks against it, [`read`] shows jobs, [`change`] cancels and
+//! retries them, [`follow`] and [`logs`] tell what happens while they run,
+//! [`bundle`] opens what came of them and [`web`] [`unpack`]s it for browsers.
+//! [`warm_up`] builds ahead of being asked, [`bytecode`] has finished bundles
+//! compiled. [`estimate`] guesses how long a build will take.
 
 pub mod bundle;
 pub mod bytecode;

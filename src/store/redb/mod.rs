@@ -17,6 +17,7 @@ mod file;
 mod frozen;
 mod header;
 mod inbox;
+mod index;
 mod jobs;
 mod line;
 mod lock;

@@ -232,7 +232,7 @@ impl Worker {
             self.reopen()?;
         }
         if group.is_empty() && !self.line.owes() && !self.signals.is_due() {
-            // The alarm is for looking at the clock.
+            // Woken to look at the clock, before the time of anything has come.
             return Ok(());
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(group)));

@@ -11,7 +11,7 @@ use super::manager::{Install, LOCKFILES, Manager};
 use super::manifests::Manifests;
 use super::origins;
 use crate::bundle::detect::{Manifest, Plan};
-use crate::bundle::workbench::Stop;
+use crate::bundle::stop::Stop;
 use crate::bundle::{npmrc, tree};
 use crate::domain::ProjectId;
 use crate::error::Result;
@@ -175,10 +175,8 @@ impl Subject<'_> {
             Manager::Npm | Manager::Pnpm | Manager::YarnClassic => Vec::new(),
         };
         let folders = FOLDERS.map(|name| install.root.join(name));
-        for path in beside.iter().chain(&variables).chain(&settings) {
-            parts.add_all(path)?;
-        }
-        for path in &folders {
+        let paths = beside.iter().chain(&variables).chain(&settings);
+        for path in paths.chain(&folders) {
             parts.add_all(path)?;
         }
         Ok(Key {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::manifests;
 use super::*;
 use crate::bundle::detect::detect;
-use crate::bundle::workbench::Limit;
+use crate::bundle::stop::Limit;
 use crate::domain::preview::Platform;
 use crate::domain::project::{ProjectConfig, ProjectKind};
 use crate::error::Code;

@@ -4,7 +4,7 @@
 //!
 //! The kernel tells of some of it only that it is there. For that an upper
 //! bound is taken, which the system calls that a build may not make keep low
-//! (see `launcher/calls.rs`): no descriptor travels in a message, so that each
+//! (see `launcher/calls/`): no descriptor travels in a message, so that each
 //! open file is to be found in a process; no buffer is enlarged; and no page is
 //! lent to a pipe. What an honest build has of it is free of charge.
 

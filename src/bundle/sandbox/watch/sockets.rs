@@ -59,29 +59,29 @@ pub(super) fn apart(mut processes: impl Iterator<Item = i32>) -> Held {
         return Held::default();
     };
     let read = |name: &str| fs::read_to_string(format!("/proc/{id}/net/{name}"));
-    let mut network = Held {
+    let mut held = Held {
         sockets: counted(&read("protocols").unwrap_or_default()),
         ..Held::default()
     };
     for table in ["tcp", "tcp6"] {
-        network.add(&read(table).unwrap_or_default(), None);
+        held.add(&read(table).unwrap_or_default(), None);
     }
-    network
+    held
 }
 
 /// Those with these numbers, where the machine's network is shared.
 pub(super) fn among(numbers: &HashSet<u64>) -> Held {
-    let mut network = Held {
+    let mut held = Held {
         sockets: numbers.len() as u64,
         ..Held::default()
     };
     if !numbers.is_empty() {
         for table in ["tcp", "tcp6"] {
             let table = fs::read_to_string(format!("/proc/net/{table}"));
-            network.add(&table.unwrap_or_default(), Some(numbers));
+            held.add(&table.unwrap_or_default(), Some(numbers));
         }
     }
-    network
+    held
 }
 
 impl Held {

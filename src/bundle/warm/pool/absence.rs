@@ -2,11 +2,12 @@
 
 use super::{Kept, Pool, Slot, Spot};
 
+/// Why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// None are kept on this server.
     Off,
-    /// None could be made.
+    /// None could be made, and why.
     Failed(String),
     /// One is only just starting.
     Starting,
