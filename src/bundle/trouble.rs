@@ -115,12 +115,16 @@ fn is_number(text: &str) -> bool {
         })
 }
 
-/// Without colours, and without what would turn the order of a line's letters.
+/// Without colours, and without what is not seen: what turns the order of a
+/// line's letters, breaks it elsewhere, or hides among them.
 fn plain(line: &str) -> String {
-    let turns = |c: &char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unseen = |c: &char| {
+        matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
     console::strip_ansi_codes(line)
         .chars()
-        .filter(|c| !turns(c))
+        .filter(|c| !unseen(c))
         .map(|c| if c == '\t' { ' ' } else { c })
         .filter(|c| !c.is_control())
         .collect()

@@ -36,6 +36,10 @@ fn advice(root: &Path, existing: &Path, owner: Option<u32>, uid: u32, cause: &io
             format!("{shown} is on a read-only file system: mount a writable volume there")
         }
         _ if disk::is_full(cause) => format!("the disk of {shown} is full: make room"),
+        _ if owner == Some(uid) && existing.starts_with(root) => format!(
+            "{shown} belongs to this user and is closed to it; mend it with: chmod -R u+rwX {}",
+            quoted(existing)
+        ),
         _ => {
             let owner = owner.map_or_else(|| "an unknown uid".to_owned(), |o| format!("uid {o}"));
             // Only what lies within the data folder is given to us: never a
@@ -85,6 +89,14 @@ mod tests {
             told("/my data/it's", "/", denied)
                 .ends_with(r"sudo install -d -m 0700 -o 1000 '/my data/it'\''s'")
         );
+    }
+
+    #[test]
+    fn a_folder_of_ours_that_is_closed_is_to_be_opened() {
+        let cause = io::Error::from(io::ErrorKind::PermissionDenied);
+        let (root, closed) = (Path::new("/data"), Path::new("/data/repos"));
+        let told = advice(root, closed, Some(1000), 1000, &cause);
+        assert!(told.ends_with("chmod -R u+rwX /data/repos"), "{told}");
     }
 
     #[test]
