@@ -6,6 +6,7 @@
 //! expo, react_native, web, static_site
 //!                one each: runs the bundler and says what the bundle holds
 //! package        the zip
+//! bounds         how much of what was built goes into it
 //! workbench      the folders of one build, and its cell in the sandbox
 //! transform      what the bundlers keep between builds of a project
 //! hermes         finished JavaScript as Hermes bytecode
@@ -18,6 +19,7 @@
 //! trouble        which of its lines tell why a build has failed
 //! ```
 
+pub mod bounds;
 pub mod deps;
 pub mod detect;
 pub mod expo;
