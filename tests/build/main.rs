@@ -34,6 +34,7 @@ mod tree;
 mod warm;
 mod warm_hostile;
 mod warm_levels;
+mod warm_limits;
 mod warm_up;
 mod warm_web;
 mod web;
