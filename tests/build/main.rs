@@ -33,6 +33,7 @@ mod static_site;
 mod tree;
 mod warm;
 mod warm_hostile;
+mod warm_inputs;
 mod warm_levels;
 mod warm_limits;
 mod warm_up;
