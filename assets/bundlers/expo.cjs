@@ -3,7 +3,7 @@
 'use strict';
 
 const { createRequire } = require('node:module');
-const fs = require('node:fs');
+const { existsSync } = require('node:fs');
 const path = require('node:path');
 
 const inputs = require('./inputs.cjs');
@@ -105,5 +105,5 @@ class Expo {
 }
 
 function routes(root) {
-  return ROUTES.filter((name) => fs.existsSync(path.join(root, name))).join();
+  return ROUTES.filter((name) => existsSync(path.join(root, name))).join();
 }

@@ -2,7 +2,7 @@
 // packages, it builds one platform again and again, as it is told over its
 // standard input, one JSON object a line.
 //
-//   -> {"nonce", "root", "kind", "platform", "entry"}         once, first
+//   -> {"nonce", "tree", "root", "kind", "platform", "entry"}  once, first
 //   <- {"ready": true}
 //      {"ready": false, "why"}             no process that is kept can build that
 //   -> {"id", "out", "changes": [{"path", "change"}]}
@@ -54,9 +54,15 @@ async function start(order) {
   nonce = order.nonce;
   process.chdir(order.root);
   process.env.NODE_ENV = 'production';
-  inputs.watch(order.root);
+  // Before we watch: what we ask ourselves is no part of the configuration.
+  const kind = KINDS[order.kind]();
+  inputs.watch(order.tree, order.root);
   try {
-    const bundler = await KINDS[order.kind]().start(order);
+    const bundler = await kind.start(order);
+    const why = inputs.untold();
+    if (why) {
+      throw new Unsuited(why);
+    }
     await answer({ ready: true });
     return bundler;
   } catch (error) {
@@ -76,7 +82,12 @@ async function build(bundler, order) {
   }
   building = true;
   try {
-    return { id: order.id, ended: 'built', proof: await bundler.build(order) };
+    const proof = await bundler.build(order);
+    // Its first build loads the rest of the configuration.
+    const untold = inputs.untold();
+    return untold
+      ? { id: order.id, ended: 'stale', why: untold }
+      : { id: order.id, ended: 'built', proof };
   } catch (error) {
     // Before it exits, a tool has told why.
     if (!(error instanceof Exit)) {

@@ -2,7 +2,7 @@
 // built cold, and their log says why.
 'use strict';
 
-const fs = require('node:fs');
+const { existsSync, readdirSync } = require('node:fs');
 const path = require('node:path');
 
 /** Thrown for such a project. */
@@ -39,7 +39,7 @@ exports.expo = (root, platform, exp) => {
   if (output === 'static' || output === 'server') {
     throw new exports.Unsuited(`with \`web.output\`: "${output}" the app runs in the bundler`);
   }
-  if (fs.readdirSync(root).some((name) => name.startsWith('postcss.config.'))) {
+  if (readdirSync(root).some((name) => name.startsWith('postcss.config.'))) {
     throw new exports.Unsuited('PostCSS may make styles of all sources');
   }
 };
@@ -47,6 +47,6 @@ exports.expo = (root, platform, exp) => {
 /** Whether node would find the package from there. */
 function installed(from, name) {
   const above = path.dirname(from);
-  const there = fs.existsSync(path.join(from, 'node_modules', name));
+  const there = existsSync(path.join(from, 'node_modules', name));
   return there || (above !== from && installed(above, name));
 }

@@ -6,6 +6,7 @@
 //! expo, react_native, web, static_site
 //!                one each: runs the bundler and says what the bundle holds
 //! package        the zip
+//! bounds         how much of what was built goes into it
 //! workbench      the folders of one build, and its cell in the sandbox
 //! stop           what may end a build before it is done
 //! transform, file_maps
@@ -20,6 +21,7 @@
 //! trouble        which of its lines tell why a build has failed
 //! ```
 
+pub mod bounds;
 pub mod deps;
 pub mod detect;
 pub mod expo;

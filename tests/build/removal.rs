@@ -20,7 +20,7 @@ use crate::common::DEADLINE;
 
 /// Returns when a thread is held there. A thread of its own waits: the runtime's
 /// end would wait for one of the runtime.
-async fn held(hold: Hold) -> Hold {
+pub(crate) async fn held(hold: Hold) -> Hold {
     let (sender, arrived) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         hold.wait();

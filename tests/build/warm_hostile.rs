@@ -144,6 +144,10 @@ async fn lies_of_a_bundler_cost_it_its_life_and_no_preview() {
             "`react-native bundle` ended well and wrote no bundle",
         ),
         ("folder", "could not take the bundler's output"),
+        (
+            "holes",
+            "the build's output is 2701 MiB, and no more than 2048 MiB go into a bundle",
+        ),
     ] {
         hostile.is_found_out(lie, why).await;
     }

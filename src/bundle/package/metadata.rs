@@ -14,10 +14,7 @@ use crate::disk;
 use crate::domain::preview::Platform;
 use crate::domain::project::ProjectKind;
 use crate::domain::{JobId, ProjectId};
-use crate::error::{Code, Context, Error, Result};
-
-/// Bytes of a whole bundle before compression.
-const LARGEST: u64 = 2 << 30;
+use crate::error::{Context, Result};
 
 #[derive(Serialize)]
 struct Metadata<'a> {
@@ -40,11 +37,13 @@ struct Metadata<'a> {
 
 /// Bytes before compression.
 #[derive(Default, Serialize)]
-struct Sizes {
+pub(super) struct Sizes {
     /// `main.jsbundle`, or all of `dist/`.
     bundle: u64,
     assets: u64,
     files: u64,
+    #[serde(skip)]
+    pub(super) largest: u64,
 }
 
 /// What an Expo manifest says of a file.
@@ -59,9 +58,13 @@ struct AssetFacts<'a> {
 }
 
 /// The file's bytes.
-pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop) -> Result<Vec<u8>> {
+pub(super) fn describe(
+    product: &Product,
+    facts: &Facts,
+    sizes: Sizes,
+    stop: &Stop,
+) -> Result<Vec<u8>> {
     let what = "describe the bundle";
-    let sizes = sizes(product)?;
     let files: HashMap<&str, &Path> = product
         .entries
         .iter()
@@ -112,31 +115,31 @@ pub(super) fn describe(product: &Product, facts: &Facts, stop: &Stop) -> Result<
     Ok(json)
 }
 
-fn sizes(product: &Product) -> Result<Sizes> {
-    let mut sizes = Sizes::default();
-    for entry in &product.entries {
-        let length = entry
-            .file
-            .metadata()
-            .or_internal("read the build's output")?
-            .len();
-        sizes.files += 1;
-        if entry.name.starts_with("assets/") {
-            sizes.assets += length;
-        } else {
-            sizes.bundle += length;
+impl Sizes {
+    /// As long as the files say they are.
+    pub(super) fn of(product: &Product) -> Result<Self> {
+        let mut sizes = Sizes::default();
+        for entry in &product.entries {
+            let length = entry
+                .file
+                .metadata()
+                .or_internal("read the build's output")?
+                .len();
+            sizes.files += 1;
+            sizes.largest = sizes.largest.max(length);
+            let part = if entry.name.starts_with("assets/") {
+                &mut sizes.assets
+            } else {
+                &mut sizes.bundle
+            };
+            *part = part.saturating_add(length);
         }
+        Ok(sizes)
     }
-    if sizes.assets + sizes.bundle > LARGEST {
-        return Err(Error::new(
-            Code::PreviewBuildFailed,
-            format!(
-                "the build's output is larger than {} MiB; leave out of it what the app does not load",
-                LARGEST >> 20
-            ),
-        ));
+
+    pub(super) fn together(&self) -> u64 {
+        self.bundle.saturating_add(self.assets)
     }
-    Ok(sizes)
 }
 
 fn digest(path: &Path, stop: &Stop) -> Result<Vec<u8>> {

@@ -19,6 +19,8 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 
 use self::layout::{Layout, Share, Source};
+use self::metadata::Sizes;
+use super::bounds::Bounds;
 use super::product::Product;
 use super::stop::Stop;
 use crate::blobs::{Extents, Part, Shelf};
@@ -59,8 +61,17 @@ impl Packed {
     }
 }
 
-/// Makes the bundle from what `shelf` has of it and from what is written to
-/// `scratch`, a new file that must stay until the parts are stored. Blocking.
+/// Where a bundle is made.
+pub struct Target<'a> {
+    /// What earlier bundles have of it.
+    pub shelf: &'a dyn Shelf,
+    /// A new file for the rest, which must stay until the parts are stored.
+    pub scratch: &'a Path,
+    pub bounds: &'a Bounds,
+}
+
+/// Makes the bundle. What is too large for `target` is refused before any of it is
+/// read. Blocking.
 ///
 /// # Errors
 /// `PREVIEW_TIMEOUT`, `CANCELLED`, `PREVIEW_BUILD_FAILED` for a product that is
@@ -69,11 +80,12 @@ pub fn pack(
     product: &Product,
     facts: &Facts,
     log: &Path,
-    shelf: &dyn Shelf,
-    scratch: &Path,
+    target: &Target<'_>,
     stop: &Stop,
 ) -> Result<Packed> {
-    let metadata = metadata::describe(product, facts, stop)?;
+    let sizes = Sizes::of(product)?;
+    target.bounds.judge(sizes.largest, sizes.together())?;
+    let metadata = metadata::describe(product, facts, sizes, stop)?;
     let mut sources: Vec<(&str, Share, Source<'_>)> = product
         .entries
         .iter()
@@ -89,9 +101,9 @@ pub fn pack(
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(scratch)
+        .open(target.scratch)
         .map_err(unwritten)?;
-    let mut layout = Layout::new(file, shelf);
+    let mut layout = Layout::new(file, target.shelf);
     for (name, share, source) in sources {
         layout.add(name, share, &source, &mut || stop.check())?;
     }
@@ -104,7 +116,8 @@ pub fn pack(
     };
     let bytes = packed.bytes();
     packed.size = bytes.size();
-    packed.sha256 = HEXLOWER.encode(&disk::sha256_of(bytes.reader()).map_err(unwritten)?);
+    let digest = stop.reading("read the bundle", bytes.reader(), disk::sha256_of)?;
+    packed.sha256 = HEXLOWER.encode(&digest);
     stop_point!(PackageAfter);
     Ok(packed)
 }

@@ -1,7 +1,7 @@
 //! The bundle's bytes.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use zip::{CompressionMethod, DateTime};
 
 use super::*;
 use crate::blobs::{EmptyShelf, PartName};
+use crate::bundle::bounds::tests::bounds;
 use crate::bundle::product::{Asset, MAIN};
 use crate::bundle::stop::Limit;
 use crate::clock::SystemEntropy;
@@ -79,7 +80,12 @@ fn packed_with(product: &Product, facts: &Facts, shelf: &dyn Shelf) -> (Vec<u8>,
         cancel: CancellationToken::new(),
     };
     let scratch = dir.path().join("parts");
-    let packed = pack(product, facts, &log, shelf, &scratch, &stop).unwrap();
+    let target = Target {
+        shelf,
+        scratch: &scratch,
+        bounds: &bounds(dir.path(), u64::MAX, u64::MAX),
+    };
+    let packed = pack(product, facts, &log, &target, &stop).unwrap();
     let mut bytes = Vec::new();
     packed.bytes().reader().read_to_end(&mut bytes).unwrap();
     let sha256 = ring::digest::digest(&SHA256, &bytes);
@@ -277,9 +283,44 @@ fn an_exceeded_limit_and_a_cancel_stop_the_packing() {
         limit: over,
         cancel: cancel.clone(),
     };
-    let error = pack(&product, &facts(), &log, &EmptyShelf, &scratch, &stop).unwrap_err();
+    let target = Target {
+        shelf: &EmptyShelf,
+        scratch: &scratch,
+        bounds: &bounds(dir.path(), u64::MAX, u64::MAX),
+    };
+    let error = pack(&product, &facts(), &log, &target, &stop).unwrap_err();
     assert_eq!(error.code, Code::PreviewTimeout);
     cancel.cancel();
-    let error = pack(&product, &facts(), &log, &EmptyShelf, &scratch, &stop).unwrap_err();
+    let error = pack(&product, &facts(), &log, &target, &stop).unwrap_err();
     assert_eq!(error.code, Code::Cancelled);
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let product = product(dir.path(), &[MAIN, "assets/a.png"]);
+    // Holes: they take nothing of the disk until they are copied.
+    let main = File::options().write(true).open(dir.path().join(MAIN));
+    main.unwrap().set_len(16 << 20).unwrap();
+    let log = dir.path().join("log");
+    fs::write(&log, "").unwrap();
+    let scratch = dir.path().join("parts");
+    for (file, disk, variable) in [
+        ((16 << 20) - 1, 64 << 20, "BUILD_FILE_MB"),
+        (16 << 20, 16 << 20, "BUILD_DISK_MB"),
+    ] {
+        let target = Target {
+            shelf: &EmptyShelf,
+            scratch: &scratch,
+            bounds: &bounds(dir.path(), file, disk),
+        };
+        let stop = Stop {
+            limit: Limit::starting_now(Duration::from_mins(1), "A_LIMIT"),
+            cancel: CancellationToken::new(),
+        };
+        let error = pack(&product, &facts(), &log, &target, &stop).unwrap_err();
+        assert_eq!(error.code, Code::PreviewBuildFailed);
+        assert!(error.message.contains(variable), "{}", error.message);
+        assert!(!scratch.exists());
+    }
 }

@@ -132,6 +132,7 @@ impl Bundler {
         resident.speak_to(Some(start.log));
         let begin = Begin {
             nonce: &start.nonce,
+            tree: &cell.inside(&start.bench.project),
             root: &cell.inside(root),
             kind: start.facts.plan.kind.as_str(),
             platform: start.facts.plan.platform.as_str(),

@@ -36,7 +36,8 @@ pub(super) fn write(dir: &Path) -> Result<PathBuf> {
 #[derive(Debug, Serialize)]
 pub(super) struct Begin<'a> {
     pub(super) nonce: &'a str,
-    /// As the bundler sees it.
+    /// The checkout and the folder of the project in it, as the bundler sees them.
+    pub(super) tree: &'a Path,
     pub(super) root: &'a Path,
     pub(super) kind: &'a str,
     pub(super) platform: &'a str,
@@ -156,7 +157,7 @@ mod tests {
             assert!(text.contains(&format!("./{name}.cjs")), "{name}");
             assert!(dir.path().join(format!("{name}.cjs")).is_file(), "{name}");
         }
-        for name in ["metro", "shapes"] {
+        for name in ["metro", "programs", "shapes"] {
             assert!(dir.path().join(format!("{name}.cjs")).is_file(), "{name}");
         }
     }

@@ -14,31 +14,33 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 
+use crate::bundle::bounds::Bounds;
 use crate::bundle::stop::Stop;
 use crate::bundle::workbench::make_dir;
 use crate::error::{Code, Context, Error, Result};
 
 /// More than any app has.
 const MOST_FILES: usize = 100_000;
-const MOST_BYTES: u64 = 2 << 30;
 /// Folders in folders.
 const DEEPEST: usize = 64;
 
 /// Copies the plain files below `from` to `to`, which is made. Links and other
-/// things are left behind. Blocking.
+/// things are left behind, and nothing is copied of what has more than `bounds`
+/// allow. Blocking.
 ///
 /// # Errors
-/// `PREVIEW_BUILD_FAILED` when there is too much, and those of [`Stop::check`].
-pub fn take(from: &Path, to: &Path, stop: &Stop) -> Result<()> {
+/// Those of [`Bounds::judge`] and of [`Stop::check`], and `PREVIEW_BUILD_FAILED`
+/// when there are too many files.
+pub fn take(from: &Path, to: &Path, bounds: &Bounds, stop: &Stop) -> Result<()> {
     // The bundler has made it, or has not: no fault of the server.
     let folder = openat(CWD, from, FOLDER, Mode::empty());
     let folder = folder.or_code(Code::PreviewBuildFailed, WHAT)?;
-    let mut taking = Taking {
-        stop,
-        files: 0,
-        bytes: 0,
-    };
-    taking.folder(&folder, to, 0)
+    let mut look = Taking::new(stop, Bytes::Counted);
+    look.folder(&folder, to, 0)?;
+    bounds.judge(look.largest, look.bytes)?;
+    // It may have grown since.
+    let mut copy = Taking::new(stop, Bytes::Copied { left: look.bytes });
+    copy.folder(&folder, to, 0)
 }
 
 const WHAT: &str = "take the bundler's output";
@@ -54,15 +56,40 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
+/// What becomes of them.
+enum Bytes {
+    Counted,
+    /// At most so many more.
+    Copied {
+        left: u64,
+    },
+}
+
+/// One way through the folders.
 struct Taking<'a> {
     stop: &'a Stop,
     files: usize,
+    /// As long as they say they are.
     bytes: u64,
+    largest: u64,
+    what: Bytes,
 }
 
-impl Taking<'_> {
+impl<'a> Taking<'a> {
+    fn new(stop: &'a Stop, what: Bytes) -> Self {
+        Self {
+            stop,
+            files: 0,
+            bytes: 0,
+            largest: 0,
+            what,
+        }
+    }
+
     fn folder(&mut self, from: &OwnedFd, to: &Path, depth: usize) -> Result<()> {
-        make_dir(to)?;
+        if matches!(self.what, Bytes::Copied { .. }) {
+            make_dir(to)?;
+        }
         for entry in Dir::read_from(from).or_internal(WHAT)? {
             self.stop.check()?;
             let entry = entry.or_internal(WHAT)?;
@@ -74,13 +101,19 @@ impl Taking<'_> {
             // The kind is a hint: what is opened decides.
             if entry.file_type() == FileType::Directory {
                 if let Ok(below) = openat(from, name, FOLDER, Mode::empty()) {
-                    room(depth < DEEPEST)?;
+                    if depth == DEEPEST {
+                        return Err(refused(&format!(
+                            "more than {DEEPEST} folders in each other"
+                        )));
+                    }
                     self.folder(&below, &to.join(text), depth + 1)?;
                 }
             } else if let Ok(file) = openat(from, name, FILE, Mode::empty()) {
                 self.file(file, &to.join(text))?;
                 self.files += 1;
-                room(self.files <= MOST_FILES && self.bytes <= MOST_BYTES)?;
+                if self.files > MOST_FILES {
+                    return Err(refused(&format!("more than {MOST_FILES} files")));
+                }
             }
         }
         Ok(())
@@ -91,26 +124,29 @@ impl Taking<'_> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
-        let left = MOST_BYTES.saturating_sub(self.bytes) + 1;
+        let length = u64::try_from(stat.st_size).unwrap_or_default();
+        self.bytes = self.bytes.saturating_add(length);
+        self.largest = self.largest.max(length);
+        let Bytes::Copied { left } = &mut self.what else {
+            return Ok(());
+        };
+        if length > *left {
+            return Err(refused("become larger while it was taken"));
+        }
+        *left -= length;
         let mut target = File::create(to).or_internal(WHAT)?;
-        let bounded = File::from(from).take(left);
+        let bounded = File::from(from).take(length);
         let copy = |mut from| io::copy(&mut from, &mut target);
-        self.bytes += self.stop.reading(WHAT, bounded, copy)?;
+        self.stop.reading(WHAT, bounded, copy)?;
         Ok(())
     }
 }
 
-fn room(there_is: bool) -> Result<()> {
-    if there_is {
-        return Ok(());
-    }
-    Err(Error::new(
+fn refused(has: &str) -> Error {
+    Error::new(
         Code::PreviewBuildFailed,
-        format!(
-            "the build's output has more than {MOST_FILES} files or {} MiB",
-            MOST_BYTES >> 20
-        ),
-    ))
+        format!("the build's output has {has}"),
+    )
 }
 
 #[cfg(test)]
@@ -122,6 +158,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
+    use crate::bundle::bounds::tests::bounds;
     use crate::bundle::stop::Limit;
 
     #[test]
@@ -141,14 +178,40 @@ mod tests {
 
         let to = dir.path().join("to");
         let stop = stop(Duration::from_mins(1));
-        take(&from, &to, &stop).unwrap();
+        let bounds = bounds(dir.path(), 1, 2);
+        take(&from, &to, &bounds, &stop).unwrap();
         assert_eq!(fs::read_to_string(to.join("top")).unwrap(), "1");
         assert_eq!(fs::read_to_string(to.join("a/b/deep")).unwrap(), "2");
         for name in ["link", "folder", "pipe"] {
             assert!(fs::symlink_metadata(to.join(name)).is_err(), "{name}");
         }
         symlink(&from, dir.path().join("root")).unwrap();
-        assert!(take(&dir.path().join("root"), &dir.path().join("other"), &stop).is_err());
+        let (root, other) = (dir.path().join("root"), dir.path().join("other"));
+        assert!(take(&root, &other, &bounds, &stop).is_err());
+    }
+
+    #[test]
+    fn nothing_is_copied_of_what_is_too_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        fs::write(from.join("plain"), "1").unwrap();
+        for name in ["a", "b", "c"] {
+            // Holes: they take nothing of the disk until they are copied.
+            let file = File::create(from.join(name)).unwrap();
+            file.set_len(16 << 20).unwrap();
+        }
+        let stop = stop(Duration::from_mins(1));
+        for (file, disk, variable) in [
+            ((16 << 20) - 1, 64 << 20, "BUILD_FILE_MB"),
+            (16 << 20, 48 << 20, "BUILD_DISK_MB"),
+        ] {
+            let bounds = bounds(dir.path(), file, disk);
+            let error = take(&from, &to, &bounds, &stop).unwrap_err();
+            assert_eq!(error.code, Code::PreviewBuildFailed);
+            assert!(error.message.contains(variable), "{}", error.message);
+            assert!(!to.exists());
+        }
     }
 
     fn stop(time: Duration) -> Stop {
@@ -164,11 +227,12 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir(&from).unwrap();
         fs::write(from.join("file"), "1").unwrap();
-        let late = take(&from, &to, &stop(Duration::ZERO)).unwrap_err();
+        let bounds = bounds(dir.path(), 1, 1);
+        let late = take(&from, &to, &bounds, &stop(Duration::ZERO)).unwrap_err();
         assert_eq!(late.code, Code::PreviewTimeout);
         let cancelled = stop(Duration::from_mins(1));
         cancelled.cancel.cancel();
-        let ended = take(&from, &to, &cancelled).unwrap_err();
+        let ended = take(&from, &to, &bounds, &cancelled).unwrap_err();
         assert_eq!(ended.code, Code::Cancelled);
         // In the middle of a file, too.
         let endless = cancelled.reading(WHAT, io::repeat(0), |mut from| {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::stages::Stages;
 use crate::blobs::{BlobKey, BlobKind};
-use crate::bundle::package::{self, Facts, Packed};
+use crate::bundle::bounds::Bounds;
+use crate::bundle::package::{self, Facts, Packed, Target};
 use crate::bundle::product::Product;
 use crate::bundle::stop::cancelled;
 use crate::bundle::workbench::{Build, blocking};
 use crate::domain::preview::{Bundle, Stage};
+use crate::domain::project::ProjectKind;
 use crate::error::{Code, Error, Result};
 
 /// Waited before each further try of the upload.
@@ -30,13 +32,23 @@ impl Stages<'_> {
         };
         let log_file = self.app.data.build_log(&preview.id);
         let scratch = build.bench.file("bundle.parts");
+        let bounds = Bounds::new(&self.app.data, &self.app.config.builds.limits);
+        let bounds = match build.plan.kind {
+            ProjectKind::Static => bounds.of_sources(),
+            _ => bounds,
+        };
         let app = Arc::clone(self.app);
         let (stop, log) = (build.stop(), self.log.clone());
         self.stage(Stage::Package, async move {
             log.flush().await;
             let earlier = app.blobs.shelf(facts.project_id, BlobKind::Bundle).await?;
             let packed = blocking(move || {
-                package::pack(&product, &facts, &log_file, &*earlier, &scratch, &stop)
+                let target = Target {
+                    shelf: &*earlier,
+                    scratch: &scratch,
+                    bounds: &bounds,
+                };
+                package::pack(&product, &facts, &log_file, &target, &stop)
             })
             .await?;
             log.note(format!(

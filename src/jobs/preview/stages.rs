@@ -112,7 +112,9 @@ impl Stages<'_> {
             .await?;
 
         let suspect = match Box::pin(self.warm(&project, level)).await? {
-            Warm::Built(build, product) => {
+            Warm::Built(mut build, product) => {
+                // The short limit was the bundler's, and it has kept it.
+                build.limit = self.cold_limit();
                 let packed = self.package(&build, *product).await?;
                 return self.upload(&build, packed).await;
             }
@@ -165,10 +167,7 @@ impl Stages<'_> {
                 preview.bundler = bundler;
             })
             .await?;
-        build.limit = Limit::starting_now(
-            self.app.config.previews.cold_timeout,
-            "PREVIEW_COLD_TIMEOUT_MS",
-        );
+        build.limit = self.cold_limit();
         let (packed, digests) = self
             .bundle_and_package(&build, &transform, &dependencies, &key)
             .await?;
@@ -185,6 +184,11 @@ impl Stages<'_> {
             digests,
         };
         Ok((bundle, shown))
+    }
+
+    fn cold_limit(&self) -> Limit {
+        let limit = self.app.config.previews.cold_timeout;
+        Limit::starting_now(limit, "PREVIEW_COLD_TIMEOUT_MS")
     }
 
     async fn project(&self) -> Result<Project> {

@@ -139,7 +139,7 @@ async fn run(
         cancel: &build.cancel,
     })
     .await?;
-    match prove(&mut bundler, shown, &build).await {
+    match prove(app, &mut bundler, shown, &build).await {
         Ok(()) => Ok(bundler),
         Err(error) => {
             bundler.end(&build.cancel).await;
@@ -234,7 +234,12 @@ fn random(app: &App, length: usize) -> String {
 
 /// Lets the bundler build the same commit: it must come out byte by byte as the
 /// cold build did.
-async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<(), NotStarted> {
+async fn prove(
+    app: &App,
+    bundler: &mut Bundler,
+    shown: &Shown,
+    build: &Build,
+) -> Result<(), NotStarted> {
     let because = |why: &str| Err(NotStarted::Because(why.to_owned()));
     let outcome = bundler
         .build(&[], &build.log, &build.limit, &build.cancel)
@@ -244,7 +249,7 @@ async fn prove(bundler: &mut Bundler, shown: &Shown, build: &Build) -> Result<()
         Outcome::Failed => return because("the bundler could not build the commit"),
         Outcome::Spent(why) => return because(&why),
     };
-    let product = product(&bundler.facts, &out, &bundler.bench, build.stop()).await?;
+    let product = product(app, &bundler.facts, &out, &bundler.bench, build.stop()).await?;
     let stop = build.stop();
     let digests = blocking(move || product.digests(&stop)).await?;
     if digests == shown.digests {

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::stages::Stages;
+use crate::app::App;
+use crate::bundle::bounds::Bounds;
 use crate::bundle::deps::{self, View};
 use crate::bundle::detect::{Plan, detect};
 use crate::bundle::product::Product;
@@ -242,6 +244,7 @@ impl Stages<'_> {
         build: &Build,
         touched: &[Touched],
     ) -> Result<Attempt<Product>> {
+        let app = Arc::clone(self.app);
         self.stage(Stage::Bundle, async move {
             build.log.command(&shown(&lease.facts)).await;
             let outcome = lease
@@ -249,7 +252,8 @@ impl Stages<'_> {
                 .await?;
             match outcome {
                 Outcome::Built(out) => {
-                    let product = product(&lease.facts, &out, &build.bench, build.stop()).await?;
+                    let product =
+                        product(&app, &lease.facts, &out, &build.bench, build.stop()).await?;
                     Ok(Ok(product))
                 }
                 Outcome::Failed => Ok(Err(Obstacle::Failed)),
@@ -332,15 +336,17 @@ fn shown(facts: &Facts) -> String {
 
 /// Takes the bundle that lies in `out` to `bench`, out of the bundler's reach.
 pub(super) async fn product(
+    app: &App,
     facts: &Facts,
     out: &Path,
     bench: &Workbench,
     stop: Stop,
 ) -> Result<Product> {
+    let bounds = Bounds::new(&app.data, &app.config.builds.limits);
     let (facts, out, root) = (facts.clone(), out.to_owned(), bench.out.clone());
     blocking(move || {
         let taken = root.join("taken");
-        take(&out, &taken, &stop)?;
+        take(&out, &taken, &bounds, &stop)?;
         remove_tree(&out).or_internal("remove what was taken")?;
         match facts.plan.kind {
             ProjectKind::ReactNative => react_native::product(&root, &taken),
