@@ -151,12 +151,8 @@ impl Forwarder {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
         let standing = self.policy.standing_of_name(host);
-        if standing == Standing::Named && self.policy.standing(host, port).is_none() {
-            return Err(Refusal {
-                host: host.to_owned(),
-                port,
-                reason: Reason::NotListed,
-            });
+        if standing == Standing::Named {
+            self.policy.admit(host, port)?;
         }
         if literal(host).is_some() {
             self.dialer.addresses(host, port, standing).await?;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use url::Url;
 
+use super::refusal::{Reason, Refusal};
 use crate::bundle::npmrc::{Credential, Npmrc};
 use crate::domain::host::{split_port, without_brackets};
 use crate::error::Result;
@@ -64,6 +65,15 @@ impl Policy {
             .iter()
             .any(|(known, at)| known == host && *at == port);
         listed.then_some(Standing::Listed)
+    }
+
+    /// As [`Policy::standing`], where nobody's word is a refusal.
+    pub(super) fn admit(&self, host: &str, port: u16) -> Result<Standing, Refusal> {
+        self.standing(host, port).ok_or_else(|| Refusal {
+            host: host.to_owned(),
+            port,
+            reason: Reason::NotListed,
+        })
     }
 
     /// How the addresses of `host` are judged, whatever the port.

@@ -27,7 +27,7 @@ use super::forward::{Body, empty, said};
 use super::gate::Shared;
 use super::listener::{Listener, Stream};
 use super::policy::Standing;
-use super::refusal::{Reason, Refusal};
+use super::refusal::Refusal;
 use super::tunnel;
 
 /// A request's head.
@@ -127,12 +127,7 @@ impl Connection {
 
     fn standing(&self, destination: &Destination) -> Result<Standing, Refusal> {
         let Destination { host, port } = destination;
-        let standing = self.shared.policy.standing(host, *port);
-        standing.ok_or_else(|| Refusal {
-            host: host.clone(),
-            port: *port,
-            reason: Reason::NotListed,
-        })
+        self.shared.policy.admit(host, *port)
     }
 
     async fn connect(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {

@@ -28,11 +28,10 @@ pub(super) fn of(pid: Pid) -> Vec<Pid> {
 
 /// Those among them that come `launchers` generations after `pid` or later.
 pub(super) fn beyond(pid: Pid, launchers: usize) -> Vec<Pid> {
-    let mut nearest = vec![pid];
+    let mut found = vec![pid];
     for _ in 0..launchers {
-        nearest = nearest.into_iter().flat_map(children).collect();
+        found = found.into_iter().flat_map(children).collect();
     }
-    let mut found = nearest;
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
         found.extend(children(pid));
