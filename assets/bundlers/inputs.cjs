@@ -47,10 +47,9 @@ const CALLS = {
 const { lstatSync, readFileSync, readdirSync, statSync } = fs;
 const realpathSync = fs.realpathSync.native;
 
-/** Paths, any change of which counts; of `wholes` all below, too. */
-const contents = new Set();
+/** Folders, below which any change counts. */
 const wholes = new Set();
-/** Other questions: a function that answers each now, and its first answer. */
+/** By `key`: a function that answers each question now, and its first answer. */
 const asked = new Map();
 
 let root = '';
@@ -124,7 +123,7 @@ function note(kind, named, options) {
     return;
   }
   const deep = kind === 'listing' && Boolean(options?.recursive);
-  if (!known(kind, file, deep) && configures()) {
+  if (!asked.has(key(kind, file, deep)) && configures()) {
     for (const place of places(file)) {
       put(kind, place, deep);
     }
@@ -166,24 +165,20 @@ function places(file) {
   return [...found];
 }
 
-function key(kind, file, deep) {
+function key(kind, file, deep = false) {
   return `${kind}${deep ? ' deep' : ''} ${file}`;
 }
 
-function known(kind, file, deep) {
-  const sets = { content: contents, whole: wholes };
-  return sets[kind]?.has(file) ?? asked.has(key(kind, file, deep));
-}
-
-function put(kind, file, deep = false) {
-  if (kind === 'content') {
-    contents.add(file);
+function put(kind, file, deep) {
+  const question = key(kind, file, deep);
+  if (asked.has(question)) {
+    return;
   }
   if (kind === 'whole') {
     wholes.add(file);
   }
   const look = kind === 'listing' ? () => names(file, deep) : () => presence(file);
-  asked.set(key(kind, file, deep), { file, look, answer: look() });
+  asked.set(question, { file, look, answer: look() });
 }
 
 /** Whether there is something, of what kind, and whether it can be run. */
@@ -289,10 +284,13 @@ exports.untold = () =>
  * file is a module of the bundle.
  */
 exports.touched = (changes, bundled) => {
+  if (changes.length === 0) {
+    return undefined;
+  }
   const modules = unseen || importsMore();
   const changed = changes.find(
     ({ path: file }) =>
-      contents.has(file) ||
+      asked.has(key('content', file)) ||
       require.cache[file] ||
       [...wholes].some((whole) => file.startsWith(whole + path.sep)) ||
       (modules && CODE.test(file) && !bundled(file)),
@@ -301,7 +299,7 @@ exports.touched = (changes, bundled) => {
     return `${path.relative(root, changed.path)} may be a part of the configuration`;
   }
   for (const { file, look, answer } of asked.values()) {
-    if (changes.length > 0 && look() !== answer) {
+    if (look() !== answer) {
       const shown = path.relative(root, file) || './';
       return `what the configuration knows of ${shown} has changed`;
     }
